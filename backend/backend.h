@@ -1,0 +1,41 @@
+/* The back end: planned loop modules to objects, headers and running code, through the LLVM C API. */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include "ir/loops/loops.h"
+
+/* Fill in a target. cpu "native" is this machine; x86-64, x86-64-v2, -v3, -v4 and LLVM's CPU names; triple NULL:
+ * this machine's. `features` (may be NULL) is "+avx2,-fma": added to the CPU's. Vector width follows. */
+bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out);
+
+typedef struct Bytes {
+    const void *data;
+    size_t size;
+} Bytes;
+
+typedef enum EmitKind { EMIT_OBJECT, EMIT_ASM, EMIT_LLVM } EmitKind;
+
+typedef struct ObjectOptions {
+    const char *name;       /* C identifier: prefix of all global symbols */
+    const void *weights;    /* packed block of module->const_bytes to embed; NULL: external */
+    bool with_prepare;      /* also emit <name>_prepare */
+    uint64_t hash;          /* model hash for the descriptor */
+    bool profile;           /* reserved */
+} ObjectOptions;
+
+/* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same bytes. */
+bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
+                  Bytes *out);
+/* The generated header. */
+bool backend_header(Context *cx, const LoopModule *m, const Target *t, const ObjectOptions *o, StrBuf *out);
+
+/* Run an object in this process (ORC). The object must be for this machine. */
+typedef struct Jit Jit;
+Jit *jit_open(Context *cx, Bytes object);
+void *jit_symbol(Jit *j, const char *name); /* NULL if absent, after a diagnostic */
+void jit_close(Jit *j);
+
+/* A C identifier from any name: docs/api.md states the rule. Interned. */
+const char *backend_c_name(Context *cx, const char *name);
+
+#endif

@@ -1,0 +1,64 @@
+/* Lowering a graph to loops: what the `lower` functions of ops and the shared builders see. */
+#ifndef IR_LOWER_LOWER_H
+#define IR_LOWER_LOWER_H
+
+#include "ir/loops/build.h"
+#include "ir/op.h"
+
+struct Lower {
+    Context *cx;
+    const Graph *g;
+    const Target *target;
+    LoopModule *m;
+    Entry *entry;       /* steps go here */
+    uint32_t *buf;      /* graph value -> module buffer */
+    bool contract;      /* multiply-add may round once (false in prepare) */
+};
+
+/* A kernel for node `n` under construction. Parameters are made in the order: operands (all of them, extra
+ * ones too), then the result. */
+typedef struct LowerKernel {
+    Lower *lw;
+    const Node *n;
+    LBuild b;
+    const Type *in[16]; /* operand types with layout */
+    uint32_t in_buf[16]; /* kernel buffer of operand i */
+    const Type *out;
+    uint32_t out_buf;
+    uint32_t lanes;     /* f32 lanes of the target */
+} LowerKernel;
+
+LowerKernel lower_begin(Lower *lw, const Node *n, const char *kernel_name);
+/* Add kernel and step to the module. */
+bool lower_end(LowerKernel *lk);
+
+/* Physical element index of logical coordinates; simplifies where a coordinate is block*i + lane. */
+Idx lower_index(LBuild *b, const Type *t, const Idx *coord);
+
+/* A position for regions: logical coordinates of the first lane, and the dimension along which lanes run. */
+typedef struct Pos {
+    const Idx *coord;   /* of the node's result (epilogue) or of operand 0 (prologue) */
+    int lane_dim;
+    uint8_t lanes;
+} Pos;
+
+/* The epilogue of the node applied to `v`, which stands at `pos` of the result; v itself if there is none. */
+LVal lower_epilogue(LowerKernel *lk, LVal v, const Pos *pos);
+/* Load operand 0 at `pos` of operand 0 and apply the prologue. */
+LVal lower_load0(LowerKernel *lk, const Pos *pos);
+/* Load operand i (any broadcastable shape) for position `pos` of a tensor of type `like`. */
+LVal lower_load(LowerKernel *lk, uint32_t i, const Type *like, const Pos *pos);
+/* Store v at `pos` of the result. */
+void lower_store(LowerKernel *lk, LVal v, const Pos *pos);
+/* Zero the border and whatever physical elements of the result no store reaches, as a parallel sweep of its own. */
+void lower_zero_border(LowerKernel *lk);
+
+/* Shared builders, one file each. */
+bool lower_pointwise(Lower *lw, const Node *n);   /* pointwise.c: sweep with any layout, broadcast */
+bool lower_reorder(Lower *lw, const Node *n);     /* reorder.c: one layout to another, padding zeroed */
+bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register tiles over blocked channels */
+bool lower_conv_plain(Lower *lw, const Node *n);  /* conv_plain.c: the plain nest, anything goes */
+bool lower_product(Lower *lw, const Node *n);     /* product.c: rows x packed columns */
+bool lower_pool(Lower *lw, const Node *n);        /* pool.c: max and average windows */
+
+#endif

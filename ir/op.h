@@ -1,0 +1,132 @@
+/* The op table: one const descriptor per op, in ir/ops/<op>.c. */
+#ifndef IR_OP_H
+#define IR_OP_H
+
+#include "ir/graph.h"
+
+typedef struct Lower Lower;          /* ir/lower/lower.h */
+typedef struct LBuild LBuild;        /* ir/loops/build.h */
+typedef uint32_t LVal;
+
+enum {
+    OP_POINTWISE = 1 << 0,   /* out[i] = f(in0[i], in1[i]...) with broadcast; has `emit` */
+    OP_COMMUTATIVE = 1 << 1,
+    OP_VIEW = 1 << 2,        /* the result is operand 0's bytes under another shape (dense only) */
+    OP_INPLACE = 1 << 3,     /* the result may overwrite operand 0 */
+    OP_KEEPS_ZERO = 1 << 4,  /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
+    OP_INTERNAL = 1 << 5,    /* made by passes only; the importers never make it */
+};
+
+/* What verify, infer_shape and flops see: an op with its operands' types. */
+typedef struct OpCall {
+    Context *cx;
+    OpId op;
+    const void *attrs;
+    const Type *operands; /* the op's own operands, in order */
+    uint32_t n;
+    Loc loc;
+} OpCall;
+
+/* A dense tensor of doubles in logical order, for the evaluator. */
+typedef struct Tensor {
+    uint8_t rank;
+    int64_t dim[MAX_RANK];
+    double *data;
+} Tensor;
+
+/* A case for the generated tests: attributes and operand shapes (f32, dense, N = dim 0 where by_n). */
+typedef struct OpSample {
+    const void *attrs;
+    uint32_t n;
+    Type operands[5];
+    int64_t batch;
+} OpSample;
+
+typedef struct OpDesc {
+    const char *name;                /* "conv2d" */
+    uint8_t min_operands, max_operands;
+    const char *const *operand_names; /* max_operands of them: "input", "weight", "bias" */
+    AttrTable attrs;                 /* count 0: none */
+    uint32_t flags;
+    /* Shapes and attributes fit together; reports DIAG_SHAPE_MISMATCH and the like. May be NULL. */
+    bool (*verify)(const OpCall *c);
+    /* The one authority on shapes: the dense result type. Called after verify. */
+    bool (*infer_shape)(const OpCall *c, Type *out);
+    /* Plain loops in double: test oracle and constant folder. `out` has shape and zeroed data. */
+    void (*eval)(const void *attrs, const Tensor *in, uint32_t n, Tensor *out);
+    /* Pointwise ops: the loop-IR arithmetic on operands of one type (scalar or vector). */
+    LVal (*emit)(LBuild *b, const void *attrs, const LVal *in);
+    /* The others: build the kernel(s) and steps of this node from the shared builders in ir/lower. */
+    bool (*lower)(Lower *lw, const Node *n);
+    /* Multiplications and additions for batch n; NULL: one per output element. */
+    double (*flops)(const OpCall *c, const Type *out, int64_t n);
+    const OpSample *samples;
+    uint32_t n_samples;
+} OpDesc;
+
+extern const OpDesc *const op_table[OP_COUNT];
+#define OP(id) extern const OpDesc op_##id;
+#include "ir/ops.def"
+#undef OP
+
+static inline const OpDesc *op_desc(OpId id) { return op_table[id]; }
+bool op_by_name(const char *name, size_t len, OpId *out);
+
+/* op.c: what descriptors share. */
+bool op_verify(const OpCall *c);                 /* counts, attribute ranges, then the op's own verify */
+bool op_infer(const OpCall *c, Type *out);       /* op_verify, then infer_shape */
+bool op_broadcast_shape(const OpCall *c, Type *out); /* NumPy's rule over all operands */
+bool op_same_shape(const OpCall *c, Type *out);  /* the shape of operand 0 */
+/* How an operand is called in a message: its name and type. */
+const char *op_operand_text(const OpCall *c, uint32_t i);
+
+/* Attribute structs, shared by importers, passes and lowering. */
+typedef struct Conv2dAttrs {
+    IntList stride;   /* 2 */
+    IntList padding;  /* 4: top, left, bottom, right */
+    IntList dilation; /* 2 */
+    int64_t groups;
+} Conv2dAttrs;
+
+typedef struct Pool2dAttrs { /* max_pool2d and avg_pool2d */
+    IntList kernel_size, stride; /* 2 */
+    IntList padding;             /* 4: top, left, bottom, right */
+    IntList dilation;            /* 2; max_pool2d only */
+    bool ceil_mode;
+    bool count_include_pad;      /* avg_pool2d only */
+} Pool2dAttrs;
+
+typedef struct AdaptivePoolAttrs {
+    IntList output_size; /* 2 */
+} AdaptivePoolAttrs;
+
+typedef struct BatchNormAttrs {
+    double eps;
+    double momentum;
+} BatchNormAttrs;
+
+typedef struct RsqrtAttrs {
+    double eps; /* 1 / sqrt(x + eps) */
+} RsqrtAttrs;
+
+typedef struct FlattenAttrs {
+    int64_t start_dim, end_dim; /* counted with the batch as dimension 0; end_dim -1: last */
+} FlattenAttrs;
+
+typedef struct ReshapeAttrs {
+    IntList shape; /* new dimensions; the batch, if operand 0 has it, stays in front and is not listed */
+} ReshapeAttrs;
+
+typedef struct DropoutAttrs {
+    double p;
+} DropoutAttrs;
+
+typedef struct SoftmaxAttrs {
+    int64_t dim; /* counted with the batch as dimension 0; negative from the end */
+} SoftmaxAttrs;
+
+typedef struct ReorderAttrs {
+    Type to; /* same shape, another layout */
+} ReorderAttrs;
+
+#endif
