@@ -36,6 +36,7 @@ typedef struct Diag {
     Arena *arena;
     VEC(DiagEntry) entries;
     uint32_t errors; /* all errors seen, also those past the limit */
+    bool dropped;    /* the last report was over the limit, so its hint is to be dropped too */
 } Diag;
 
 /* Report an error; `loc` may be NULL. Always returns false, so that `return diag_error(...)` reads well. */

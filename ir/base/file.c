@@ -1,0 +1,156 @@
+/* Whole files in and out, on POSIX. */
+#include "ir/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool read_fault(Context *cx, const char *path, const char *why) {
+    Loc loc = {.file = intern(cx, path)};
+    return diag_error(&cx->diag, DIAG_FILE_READ, &loc, "cannot read the file: %s", why);
+}
+
+/* Exactly `size` bytes; false with errno, or with errno 0 at an early end. */
+static bool read_all(int fd, char *to, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, to + done, size - done);
+        if (n == 0)
+            errno = 0;
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return false;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+bool file_read(Context *cx, const char *path, size_t max, FileData *out) {
+    *out = (FileData){0};
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* NONBLOCK: a pipe must not make us wait */
+    if (fd < 0)
+        return read_fault(cx, path, strerror(errno));
+    struct stat st;
+    bool ok = false;
+    if (fstat(fd, &st) < 0) {
+        read_fault(cx, path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        read_fault(cx, path, S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a regular file");
+    } else if (st.st_size < 0 || (uintmax_t)st.st_size > max) {
+        Loc loc = {.file = intern(cx, path)};
+        diag_error(&cx->diag, DIAG_FILE_SIZE, &loc, "the file has %lld bytes; at most %zu are accepted",
+                   (long long)st.st_size, max);
+    } else {
+        size_t size = (size_t)st.st_size;
+        char *data = arena_alloc(&cx->arena, size + 1);
+        ok =
+            read_all(fd, data, size) || read_fault(cx, path, errno ? strerror(errno) : "it shrank meanwhile");
+        if (ok)
+            *out = (FileData){.data = data, .size = size};
+    }
+    close(fd);
+    return ok;
+}
+
+static bool write_fault(Context *cx, const char *path, int error) {
+    Loc loc = {.file = intern(cx, path)};
+    return diag_error(&cx->diag, DIAG_FILE_WRITE, &loc, "cannot write the file: %s", strerror(error));
+}
+
+static bool write_all(int fd, const char *from, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, from + done, size - done);
+        if (n < 0 && errno != EINTR)
+            return false;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+/* Devices, pipes and the like are written in place: renaming over them would replace them. */
+static bool write_in_place(Context *cx, const char *path, const void *data, size_t size) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return write_fault(cx, path, errno);
+    int error = write_all(fd, data, size) ? 0 : errno;
+    if (close(fd) < 0 && !error)
+        error = errno;
+    return !error || write_fault(cx, path, error);
+}
+
+static bool write_stdout(Context *cx, const void *data, size_t size) {
+    errno = 0;
+    if (fwrite(data, 1, size, stdout) != size || fflush(stdout) != 0)
+        return write_fault(cx, "<stdout>", errno);
+    return true;
+}
+
+/* A new file beside `path`; the mode follows the umask. -1 with errno. */
+static int open_beside(Context *cx, const char *path, const char **temp) {
+    for (int k = 0; k < 100; k++) {
+        *temp = arena_printf(&cx->arena, "%s.tmp%ld-%d", path, (long)getpid(), k);
+        int fd = open(*temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+bool file_write(Context *cx, const char *path, const void *data, size_t size) {
+    if (strcmp(path, "-") == 0)
+        return write_stdout(cx, data, size);
+    struct stat st;
+    const char *target = path, *temp;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_in_place(cx, path, data, size);
+    char real[PATH_MAX]; /* a symbolic link stays one: what it points to is replaced */
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real))
+        target = real;
+    int fd = open_beside(cx, target, &temp);
+    if (fd < 0)
+        return write_fault(cx, path, errno);
+    int error = write_all(fd, data, size) ? 0 : errno;
+    if (close(fd) < 0 && !error)
+        error = errno;
+    if (!error && rename(temp, target) < 0)
+        error = errno;
+    if (error)
+        unlink(temp);
+    return !error || write_fault(cx, path, error);
+}
+
+const char *path_beside(Context *cx, const char *base, const char *relative) {
+    const char *slash = strrchr(base, '/');
+    if (relative[0] == '/' || !slash)
+        return intern(cx, relative);
+    StrBuf sb = sb_new(&cx->arena);
+    sb_put(&sb, base, (size_t)(slash - base) + 1);
+    sb_puts(&sb, relative);
+    return intern(cx, sb_str(&sb));
+}
+
+/* Where the last extension within path[from..n) begins, or n. A leading dot is part of the name. */
+static size_t ext_start(const char *path, size_t from, size_t n) {
+    for (size_t i = n; i > from + 1; i--)
+        if (path[i - 1] == '.')
+            return i - 1;
+    return n;
+}
+
+const char *path_with_ext(Context *cx, const char *path, const char *ext) {
+    const char *slash = strrchr(path, '/');
+    size_t from = slash ? (size_t)(slash - path) + 1 : 0, n = strlen(path);
+    size_t dot = ext_start(path, from, n);
+    if (strcmp(path + dot, ".cnnir") == 0) { /* then .graph or .loops before it belongs to it */
+        size_t before = ext_start(path, from, dot), len = dot - before;
+        if (len == 6 && (memcmp(path + before, ".graph", 6) == 0 || memcmp(path + before, ".loops", 6) == 0))
+            dot = before;
+    }
+    StrBuf sb = sb_new(&cx->arena);
+    sb_put(&sb, path, dot);
+    sb_puts(&sb, ext);
+    return intern(cx, sb_str(&sb));
+}
