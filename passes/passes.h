@@ -12,6 +12,8 @@ struct Unit {
     Graph *graph;       /* NULL once lowered */
     LoopModule *loops;  /* NULL before */
     bool exact;         /* --math=exact */
+    bool keep_all;      /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
+    bool internal;      /* set by the manager when a pass broke the IR: our bug, not the input's */
 };
 
 typedef enum PassLevel { PASS_GRAPH, PASS_LOWER, PASS_LOOPS } PassLevel;
@@ -24,6 +26,9 @@ typedef struct Pass {
 extern const Pass pass_table[];
 extern const uint32_t pass_count;
 const Pass *pass_by_name(const char *name);
+#define PASS(id, name, level, summary) bool pass_##id(Unit *u);
+#include "passes/passes.def"
+#undef PASS
 
 extern const char *const pipeline_infer; /* "canonicalize,fold,cse,..." */
 
@@ -38,6 +43,9 @@ typedef struct PipelineOptions {
     PassHook *hook;
     void *hook_arg;
 } PipelineOptions;
+
+/* NULL, or the first word of the list that is no pass. */
+const char *passes_unknown(Context *cx, const char *list);
 
 /* Runs the pipeline from where the unit stands: graph passes are skipped when it is at loop level already. */
 bool passes_run(Unit *u, const PipelineOptions *o, bool *stopped);
