@@ -1,0 +1,5 @@
+/* The pipelines, as text: what `--passes` would say. */
+#include "passes/passes.h"
+
+const char *const pipeline_infer = "canonicalize,fold,fold-bn,fold,cse,dce,fuse,choose,layout,cse,dce,"
+                                   "lower,expand,tidy,merge,plan";
