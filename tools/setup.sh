@@ -1,0 +1,40 @@
+#!/bin/sh
+# Install what is missing, on Debian 12. Says what it does; a second run does nothing.
+#   tools/setup.sh          what building, and the demo, need
+#   tools/setup.sh test     that, and what tools/test.sh needs: PyTorch, clang's tools, qemu
+set -eu
+
+packages="gcc g++ libc6-dev cmake ninja-build pkg-config llvm-19-dev libcjson-dev zlib1g-dev dataset-fashion-mnist"
+case "${1-}" in
+"") ;;
+test) packages="$packages libcriterion-dev python3 python3-torch python3-torchvision python3-venv
+    clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux" ;;
+*)
+    echo "usage: tools/setup.sh [test]" >&2
+    exit 2
+    ;;
+esac
+
+missing=""
+for p in $packages; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $p"
+done
+if [ -z "$missing" ]; then
+    echo "setup: everything is installed"
+    exit 0
+fi
+
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    as_root=sudo
+    if ! command -v sudo >/dev/null; then
+        echo "setup: run as root: apt-get install$missing" >&2
+        exit 1
+    fi
+fi
+echo "setup: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+$as_root apt-get install -y -qq --no-install-recommends $missing
