@@ -32,8 +32,14 @@ LowerKernel lower_begin(Lower *lw, const Node *n, const char *kernel_name);
 /* Add kernel and step to the module. */
 bool lower_end(LowerKernel *lk);
 
+/* A step that copies buffer `from` to `to`, both of the same physical extent. */
+bool lower_copy(Lower *lw, uint32_t from, uint32_t to, const char *name);
+
 /* Physical element index of logical coordinates; simplifies where a coordinate is block*i + lane. */
 Idx lower_index(LBuild *b, const Type *t, const Idx *coord);
+
+/* Elements between neighbours along dimension d (within a block, where it is blocked). */
+int64_t lower_lane_stride(const Type *t, int d);
 
 /* A position for regions: logical coordinates of the first lane, and the dimension along which lanes run. */
 typedef struct Pos {
@@ -60,5 +66,7 @@ bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register til
 bool lower_conv_plain(Lower *lw, const Node *n);  /* conv_plain.c: the plain nest, anything goes */
 bool lower_product(Lower *lw, const Node *n);     /* product.c: rows x packed columns */
 bool lower_pool(Lower *lw, const Node *n);        /* pool.c: max and average windows */
+bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */
+bool lower_softmax(Lower *lw, const Node *n);     /* softmax.c */
 
 #endif

@@ -1,0 +1,71 @@
+/* adaptive_avg_pool2d: the mean over output_size windows that cover the image: window o of O over an extent I
+ * is [floor(o*I/O), ceil((o+1)*I/O)). */
+#include "ir/lower/lower.h"
+#include "ir/ops/common.h"
+
+static const AttrRow rows[] = {
+    {"output_size", ATTR_INTS, offsetof(AdaptivePoolAttrs, output_size), 2, 1, OP_MAX_INT, NULL, false, 0},
+};
+
+static bool verify(const OpCall *c) {
+    return op_need_floats(c) && op_need_rank(c, 0, 4, "batch, channels, height, width");
+}
+
+static bool infer_shape(const OpCall *c, Type *out) {
+    const AdaptivePoolAttrs *a = c->attrs;
+    *out = type_dense(&c->operands[0]);
+    for (int i = 0; i < 2; i++) {
+        int64_t product; /* window bounds are computed with it */
+        if (__builtin_mul_overflow(c->operands[0].dim[2 + i].size, a->output_size.v[i] + 1, &product))
+            return op_fail_overflow(c);
+        out->dim[2 + i].size = a->output_size.v[i];
+    }
+    return true;
+}
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
+    int64_t count = tensor_elems(out);
+    (void)attrs, (void)n;
+    for (int64_t i = 0; i < count; i++) {
+        const double *plane = in[0].data + i / ow / oh * h * w;
+        int64_t y = i / ow % oh, x = i % ow;
+        int64_t y0 = y * h / oh, y1 = ((y + 1) * h + oh - 1) / oh;
+        int64_t x0 = x * w / ow, x1 = ((x + 1) * w + ow - 1) / ow;
+        double sum = 0;
+        for (int64_t r = y0; r < y1; r++)
+            for (int64_t k = x0; k < x1; k++)
+                sum += plane[r * w + k];
+        out->data[i] = sum / (double)((y1 - y0) * (x1 - x0));
+    }
+}
+
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out;
+    return (double)type_elems(&c->operands[0], n);
+}
+
+#define POOL(h, w)                                                                                           \
+    .attrs = &(const AdaptivePoolAttrs) {                                                                    \
+        INTS2(h, w)                                                                                          \
+    }
+static const OpSample samples[] = {
+    {POOL(1, 1), .n = 1, .operands = {TN4(17, 7, 7)}, .batch = 3},
+    {POOL(1, 1), .n = 1, .operands = {TN4(16, 13, 1)}, .batch = 1},
+    {POOL(3, 5), .n = 1, .operands = {TN4(3, 7, 13)}, .batch = 2},
+    {POOL(5, 7), .n = 1, .operands = {TN4(8, 3, 7)}, .batch = 1},
+};
+
+const OpDesc op_adaptive_avg_pool2d = {
+    .name = "adaptive_avg_pool2d",
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand_names = (const char *const[]){"input"},
+    .attrs = ATTR_TABLE(rows, AdaptivePoolAttrs),
+    .verify = verify,
+    .infer_shape = infer_shape,
+    .eval = eval,
+    .lower = lower_pool,
+    .flops = flops,
+    SAMPLES(samples),
+};

@@ -1,0 +1,37 @@
+/* add: the sum of two tensors, with NumPy's broadcasting. */
+#include "ir/lower/lower.h"
+#include "ir/ops/common.h"
+
+static double plus(double a, double b) {
+    return a + b;
+}
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    (void)attrs, (void)n;
+    eval_binary(in, out, plus);
+}
+
+static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
+    (void)attrs;
+    return lb_op2(b, LOP_ADD, in[0], in[1]);
+}
+
+static const OpSample samples[] = {
+    {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
+    {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
+    {.n = 2, .operands = {T3(4, 1, 5), T4(2, 1, 3, 1)}, .batch = 1},
+};
+
+const OpDesc op_add = {
+    .name = "add",
+    .min_operands = 2,
+    .max_operands = 2,
+    .operand_names = (const char *const[]){"a", "b"},
+    .flags = OP_POINTWISE | OP_COMMUTATIVE | OP_INPLACE | OP_KEEPS_ZERO,
+    .verify = op_need_floats,
+    .infer_shape = op_broadcast_shape,
+    .eval = eval,
+    .emit = emit,
+    .lower = lower_pointwise,
+    SAMPLES(samples),
+};

@@ -1,0 +1,89 @@
+/* What the files of ir/ops share: shape checks with messages for users, plain loops for the evaluator, and
+ * literals for samples. The functions are in ir/op.c and ir/eval.c. */
+#ifndef IR_OPS_COMMON_H
+#define IR_OPS_COMMON_H
+
+#include "ir/op.h"
+
+enum { OP_MAX_INT = 2147483647 }; /* the largest stride, padding, kernel... that an attribute may have */
+
+/* ---- op.c ---- */
+
+/* Operand i has `rank` dimensions, called `dims` in the message: "batch, channels, height, width". */
+bool op_need_rank(const OpCall *c, uint32_t i, uint8_t rank, const char *dims);
+/* Operand i does not depend on the batch. */
+bool op_need_fixed(const OpCall *c, uint32_t i);
+/* Operand i is a vector of `extent` elements, which the message calls `what`: "out_channels". */
+bool op_need_vector(const OpCall *c, uint32_t i, int64_t extent, const char *what);
+/* All operands have the same floating-point element type. */
+bool op_need_floats(const OpCall *c);
+bool op_fail_overflow(const OpCall *c);
+
+/* One spatial dimension of a window that slides over a padded input. */
+typedef struct Window {
+    int64_t in, kernel, stride, dilation, before, after;
+    bool ceil_mode;
+} Window;
+
+/* The number of windows by PyTorch's rule; at most 0 when there is none. False on overflow. */
+bool window_count(const Window *w, int64_t *out);
+Window conv2d_window(const Conv2dAttrs *a, const Type *input, const Type *weight, int axis);
+Window pool2d_window(const Pool2dAttrs *a, int64_t in, int axis);
+/* What max_pool2d and avg_pool2d share. */
+bool pool2d_verify(const OpCall *c);
+bool pool2d_infer(const OpCall *c, Type *out);
+double pool2d_flops(const OpCall *c, const Type *out, int64_t n);
+
+/* ---- eval.c ---- */
+
+/* out = f(in[0], in[1]) with broadcasting. */
+void eval_binary(const Tensor *in, Tensor *out, double (*f)(double, double));
+void eval_copy(const Tensor *in, Tensor *out);
+int64_t tensor_elems(const Tensor *t);
+
+/* ---- samples: f32 shapes, dense, with and without the batch in front ---- */
+
+#define T1(a)                                                                                                \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 1, .dim = { {a, false} }                                                    \
+    }
+#define T2(a, b)                                                                                             \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 2, .dim = { {a, false}, {b, false} }                                        \
+    }
+#define T3(a, b, c)                                                                                          \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 3, .dim = { {a, false}, {b, false}, {c, false} }                            \
+    }
+#define T4(a, b, c, d)                                                                                       \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 4, .dim = { {a, false}, {b, false}, {c, false}, {d, false} }                \
+    }
+#define TN2(b)                                                                                               \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 2, .dim = { {1, true}, {b, false} }                                         \
+    }
+#define TN3(b, c)                                                                                            \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 3, .dim = { {1, true}, {b, false}, {c, false} }                             \
+    }
+#define TN4(b, c, d)                                                                                         \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 4, .dim = { {1, true}, {b, false}, {c, false}, {d, false} }                 \
+    }
+#define SAMPLES(array) .samples = (array), .n_samples = sizeof(array) / sizeof *(array)
+
+#define INTS2(a, b)                                                                                          \
+    {                                                                                                        \
+        2, {                                                                                                 \
+            a, b                                                                                             \
+        }                                                                                                    \
+    }
+#define INTS4(a, b, c, d)                                                                                    \
+    {                                                                                                        \
+        4, {                                                                                                 \
+            a, b, c, d                                                                                       \
+        }                                                                                                    \
+    }
+
+#endif

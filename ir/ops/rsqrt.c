@@ -1,0 +1,43 @@
+/* rsqrt: 1 / sqrt(x + eps), the scale of a batch norm. */
+#include "ir/lower/lower.h"
+#include "ir/ops/common.h"
+#include <math.h>
+
+static const AttrRow rows[] = {
+    {.name = "eps", .kind = ATTR_FLOAT, .offset = offsetof(RsqrtAttrs, eps), .lo = 0, .hi = 1e30},
+};
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    const RsqrtAttrs *a = attrs;
+    int64_t count = tensor_elems(out);
+    (void)n;
+    for (int64_t i = 0; i < count; i++)
+        out->data[i] = 1 / sqrt(in[0].data[i] + a->eps);
+}
+
+static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
+    const RsqrtAttrs *a = attrs;
+    LType t = lb_type(b, in[0]);
+    LVal sum = lb_op2(b, LOP_ADD, in[0], lb_const(b, t, a->eps));
+    return lb_op2(b, LOP_DIV, lb_const(b, t, 1), lb_op1(b, LOP_SQRT, sum));
+}
+
+static const OpSample samples[] = {
+    {.attrs = &(const RsqrtAttrs){.eps = 4}, .n = 1, .operands = {T1(17)}, .batch = 1},
+    {.attrs = &(const RsqrtAttrs){.eps = 2.5}, .n = 1, .operands = {TN4(3, 1, 7)}, .batch = 3},
+};
+
+const OpDesc op_rsqrt = {
+    .name = "rsqrt",
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand_names = (const char *const[]){"input"},
+    .attrs = ATTR_TABLE(rows, RsqrtAttrs),
+    .flags = OP_POINTWISE | OP_INPLACE,
+    .verify = op_need_floats,
+    .infer_shape = op_same_shape,
+    .eval = eval,
+    .emit = emit,
+    .lower = lower_pointwise,
+    SAMPLES(samples),
+};
