@@ -36,7 +36,8 @@ class LeNet5(nn.Module):
         x = torch.flatten(x, 1)
         x = F.relu(self.fc1(x))
         x = F.relu(self.fc2(x))
-        return {"logits": self.fc3(x)}
+        x = self.fc3(x)
+        return x if self.training else {"probability": F.softmax(x, 1)}
 
 
 def read_idx(name, header):
@@ -52,7 +53,7 @@ def load(split):
 def accuracy(net, images, labels):
     net.eval()
     with torch.no_grad():
-        guess = torch.cat([net((x - MEAN) / STD)["logits"].argmax(1) for x in images.split(1000)])
+        guess = torch.cat([net((x - MEAN) / STD)["probability"].argmax(1) for x in images.split(1000)])
     return (guess == labels).float().mean().item()
 
 
@@ -67,7 +68,7 @@ def train(net, images, labels):
             x = (images[pick] - MEAN) / STD
             if torch.rand(()) < 0.5:
                 x = x.flip(3)
-            loss = F.cross_entropy(net(x)["logits"], labels[pick], label_smoothing=0.05)
+            loss = F.cross_entropy(net(x), labels[pick], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -77,7 +78,8 @@ def train(net, images, labels):
 
 
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "examples", "lenet5", "lenet5")
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(root, "examples", "lenet5", "lenet5")
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
     net = LeNet5()
