@@ -68,35 +68,44 @@ static bool infer_shape(const OpCall *c, Type *out) {
     return true;
 }
 
-/* One output pixel: the sum over the group's channels and the window. */
-static double pixel(const Conv2dAttrs *a, const Tensor *x, const Tensor *w, const int64_t at[4]) {
-    int64_t per_group = w->dim[0] / a->groups, ics = w->dim[1];
-    int64_t first = at[1] / per_group * ics;
-    double sum = 0;
-    for (int64_t c = 0; c < ics; c++)
-        for (int64_t kh = 0; kh < w->dim[2]; kh++) {
-            int64_t ih = at[2] * a->stride.v[0] - a->padding.v[0] + kh * a->dilation.v[0];
-            if (ih < 0 || ih >= x->dim[2])
-                continue;
-            const double *row = x->data + ((at[0] * x->dim[1] + first + c) * x->dim[2] + ih) * x->dim[3];
-            const double *wrow = w->data + ((at[1] * ics + c) * w->dim[2] + kh) * w->dim[3];
-            for (int64_t kw = 0; kw < w->dim[3]; kw++) {
-                int64_t iw = at[3] * a->stride.v[1] - a->padding.v[1] + kw * a->dilation.v[1];
-                if (iw >= 0 && iw < x->dim[3])
-                    sum += row[iw] * wrow[kw];
-            }
-        }
-    return sum;
+/* Output positions [lo, hi) of one axis for which tap `at` of the kernel meets the input. */
+static void valid(const Conv2dAttrs *a, int axis, int64_t at, int64_t in, int64_t *lo, int64_t *hi) {
+    int64_t stride = a->stride.v[axis], shift = at * a->dilation.v[axis] - a->padding.v[axis];
+    while (*lo < *hi && *lo * stride + shift < 0)
+        ++*lo;
+    while (*hi > *lo && (*hi - 1) * stride + shift >= in)
+        --*hi;
+}
+
+/* out += one input plane correlated with one kernel plane. */
+static void add_plane(const Conv2dAttrs *a, const Tensor *x, const double *plane, const Tensor *w,
+                      const double *kernel, const Tensor *out, double *y) {
+    int64_t sh = a->stride.v[0], sw = a->stride.v[1], kws = w->dim[3];
+    for (int64_t k = 0; k < w->dim[2] * kws; k++) {
+        int64_t y0 = 0, y1 = out->dim[2], x0 = 0, x1 = out->dim[3];
+        valid(a, 0, k / kws, x->dim[2], &y0, &y1);
+        valid(a, 1, k % kws, x->dim[3], &x0, &x1);
+        int64_t down = k / kws * a->dilation.v[0] - a->padding.v[0];
+        int64_t right = k % kws * a->dilation.v[1] - a->padding.v[1];
+        for (int64_t oh = y0; oh < y1; oh++)
+            for (int64_t ow = x0; ow < x1; ow++)
+                y[oh * out->dim[3] + ow] += kernel[k] * plane[(oh * sh + down) * x->dim[3] + ow * sw + right];
+    }
 }
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    double *y = out->data;
-    int64_t at[4];
-    for (at[0] = 0; at[0] < out->dim[0]; at[0]++)
-        for (at[1] = 0; at[1] < out->dim[1]; at[1]++)
-            for (at[2] = 0; at[2] < out->dim[2]; at[2]++)
-                for (at[3] = 0; at[3] < out->dim[3]; at[3]++)
-                    *y++ = pixel(attrs, &in[0], &in[1], at) + (n > 2 ? in[2].data[at[1]] : 0);
+    const Conv2dAttrs *a = attrs;
+    const Tensor *x = &in[0], *w = &in[1];
+    int64_t pixels = out->dim[2] * out->dim[3], outs = out->dim[1], ics = w->dim[1];
+    int64_t in_plane = x->dim[2] * x->dim[3], taps = w->dim[2] * w->dim[3];
+    for (int64_t i = 0; i < out->dim[0] * outs; i++) {
+        double *y = out->data + i * pixels;
+        int64_t oc = i % outs, first = i / outs * x->dim[1] + oc / (outs / a->groups) * ics;
+        for (int64_t p = 0; p < pixels; p++)
+            y[p] = n > 2 ? in[2].data[oc] : 0;
+        for (int64_t c = 0; c < ics; c++)
+            add_plane(a, x, x->data + (first + c) * in_plane, w, w->data + (oc * ics + c) * taps, out, y);
+    }
 }
 
 static bool lower(Lower *lw, const Node *n) {
