@@ -37,10 +37,10 @@ enum cnnrt_status {
 };
 const char *cnnrt_strerror(int status); /* never NULL */
 
-/* A thread pool as generated code sees it: your own, or cnnrt's. parallel_for runs task(arg, begin, end, thread)
- * until [0, count) is covered, each index once, with 0 <= thread < threads and no two running calls under the
- * same thread number; it returns when all is done. It must be safe to call from several threads at once: one
- * call uses the pool, a second runs task(arg, 0, count, 0) on its own thread. */
+/* A thread pool as generated code sees it: your own, or cnnrt's. parallel_for runs task(arg, begin, end,
+ * thread) until [0, count) is covered, each index once, with 0 <= thread < threads and no two running calls
+ * under the same thread number; it returns when all is done. It must be safe to call from several threads at
+ * once: one call uses the pool, a second runs task(arg, 0, count, 0) on its own thread. */
 typedef void cnnrt_task(void *arg, size_t begin, size_t end, unsigned thread);
 typedef struct cnnrt_pool {
     unsigned abi_version; /* CNNRT_ABI_VERSION */
@@ -51,30 +51,40 @@ typedef struct cnnrt_pool {
 /* threads 0: cnnrt_default_threads(). NULL when threads cannot be made. */
 cnnrt_pool *cnnrt_pool_create(unsigned threads);
 void cnnrt_pool_destroy(cnnrt_pool *pool);
-/* The CPUs this process may use: affinity mask and container (cgroup v1, v2) quota, rounded up; at least 1. */
+/* The CPUs this process may use: affinity mask and container (cgroup v1, v2) quota, rounded up; at least 1.
+ */
 unsigned cnnrt_default_threads(void);
 
 /* Tensors and models, described. */
-enum cnnrt_dtype { CNNRT_F32 = 0, CNNRT_F16 = 1, CNNRT_BF16 = 2, CNNRT_U8 = 3, CNNRT_I8 = 4, CNNRT_I32 = 5, CNNRT_I64 = 6, CNNRT_F64 = 7 };
+enum cnnrt_dtype {
+    CNNRT_F32 = 0,
+    CNNRT_F16 = 1,
+    CNNRT_BF16 = 2,
+    CNNRT_U8 = 3,
+    CNNRT_I8 = 4,
+    CNNRT_I32 = 5,
+    CNNRT_I64 = 6,
+    CNNRT_F64 = 7
+};
 #define CNNRT_MAX_RANK 6
 typedef struct cnnrt_tensor {
     const char *name;
-    uint32_t dtype;   /* enum cnnrt_dtype */
+    uint32_t dtype; /* enum cnnrt_dtype */
     uint32_t rank;
     int64_t dim[CNNRT_MAX_RANK]; /* dim[0] is -1 where it is the batch n */
-    uint64_t bytes;   /* for the full batch */
+    uint64_t bytes;              /* for the full batch */
 } cnnrt_tensor;
 
 typedef struct cnnrt_model {
-    uint32_t abi_version;  /* CNNRT_ABI_VERSION of the compiler that made the object */
-    uint32_t struct_size;  /* sizeof(cnnrt_model) then; later versions only append */
-    const char *name;      /* as in the C identifiers */
-    const char *cpu;       /* what it was compiled for: "x86-64-v3" */
-    uint64_t hash;         /* of the model's structure; weights do not count */
-    int64_t batch;         /* largest n */
-    uint32_t n_fixed;      /* 1: only n == batch */
+    uint32_t abi_version; /* CNNRT_ABI_VERSION of the compiler that made the object */
+    uint32_t struct_size; /* sizeof(cnnrt_model) then; later versions only append */
+    const char *name;     /* as in the C identifiers */
+    const char *cpu;      /* what it was compiled for: "x86-64-v3" */
+    uint64_t hash;        /* of the model's structure; weights do not count */
+    int64_t batch;        /* largest n */
+    uint32_t n_fixed;     /* 1: only n == batch */
     uint32_t n_inputs, n_outputs, n_params, n_classes;
-    uint32_t has_weights;  /* 1: weights may be NULL in calls */
+    uint32_t has_weights; /* 1: weights may be NULL in calls */
     const cnnrt_tensor *inputs, *outputs, *params;
     const char *const *classes;
     uint64_t workspace_shared, workspace_per_thread; /* infer needs shared + threads * per_thread bytes */
@@ -97,13 +107,14 @@ typedef struct cnnrt_safetensors {
 typedef struct cnnrt_st_tensor {
     const char *name; /* NOT terminated, escapes not resolved; points into the file */
     size_t name_bytes;
-    uint32_t dtype;   /* enum cnnrt_dtype; or UINT32_MAX for one this library does not read */
+    uint32_t dtype; /* enum cnnrt_dtype; or UINT32_MAX for one this library does not read */
     uint32_t rank;
     int64_t dim[8];
     const void *data; /* may be unaligned */
     size_t bytes;
 } cnnrt_st_tensor;
-/* On CNNRT_E_FORMAT `why` (may be NULL) gets a sentence and `at` (may be NULL) the byte offset in the file. */
+/* On CNNRT_E_FORMAT `why` (may be NULL) gets a sentence and `at` (may be NULL) the byte offset in the file.
+ */
 int cnnrt_st_open(cnnrt_safetensors *st, const void *file, size_t file_bytes, char *why, size_t why_size,
                   size_t *at);
 /* Walk the tensors: set *cursor to 0 first; false after the last. */
@@ -112,9 +123,9 @@ int cnnrt_st_find(const cnnrt_safetensors *st, const char *name, cnnrt_st_tensor
 /* `count` elements of an F32, F16, BF16 or F64 tensor as f32. */
 void cnnrt_to_f32(float *dst, const void *src, uint32_t dtype, size_t count);
 
-/* Pack the weights of a safetensors file in memory into `weights` (model->weights_bytes, 64-byte aligned), with
- * `work` of at least cnnrt_prepare_bytes bytes. On error `which` (may be NULL) gets the tensor's name and what is
- * wrong with it. */
+/* Pack the weights of a safetensors file in memory into `weights` (model->weights_bytes, 64-byte aligned),
+ * with `work` of at least cnnrt_prepare_bytes bytes. On error `which` (may be NULL) gets the tensor's name
+ * and what is wrong with it. */
 size_t cnnrt_prepare_bytes(const cnnrt_model *model, const void *file, size_t file_bytes);
 int cnnrt_prepare(const cnnrt_model *model, const void *file, size_t file_bytes, void *weights,
                   size_t weights_bytes, void *work, size_t work_bytes, char *which, size_t which_size);
