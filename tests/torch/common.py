@@ -1,0 +1,123 @@
+"""What the tests against PyTorch share: the nets, random weights, running cnnc, comparing."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import torch
+import torchvision
+from torch import nn
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import export_torch  # noqa: E402
+import native  # noqa: E402
+from train_lenet5 import LeNet5  # noqa: E402
+
+CNNC = os.environ.get("CNNC", "cnnc")
+CNNRT = os.environ.get("CNNRT", "libcnnrt.a")
+LIMIT = 1e-4  # largest error over largest value
+FEATURE = {"x86-64": None, "x86-64-v3": "avx2", "x86-64-v4": "avx512f"}
+
+
+def cpus():
+    """The --cpu values this machine can run; the others are named with the reason."""
+    with open("/proc/cpuinfo") as f:
+        flags = re.search(r"^flags.*", f.read(), re.M).group().split()
+    able = []
+    for cpu, feature in FEATURE.items():
+        if feature is None or feature in flags:
+            able.append(cpu)
+        else:
+            print("skipped: --cpu %s, because this machine has no %s" % (cpu, feature))
+    return able
+
+
+def cnnc(*arguments):
+    """Run the compiler; its output goes with the failure."""
+    r = subprocess.run([CNNC, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if r.returncode != 0:
+        raise SystemExit("cnnc %s\nexit status %d:\n%s" % (" ".join(arguments), r.returncode, r.stdout))
+    return r.stdout
+
+
+class SimpleCNN(nn.Module):
+    """The net of examples/simplecnn; mean and std are in its model file, so they are here too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_block1 = nn.Sequential(nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        self.conv_block2 = nn.Sequential(nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        self.fc = nn.Linear(1568, 10)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(self.conv_block2(self.conv_block1((x - 0.286) / 0.353)), 1))
+
+
+class NormalisedLeNet5(LeNet5):
+    def forward(self, x):
+        return super().forward((x - 0.286) / 0.353)["probability"]
+
+
+NETS = {
+    "simplecnn": (SimpleCNN, [1, 28, 28]),
+    "lenet5": (NormalisedLeNet5, [1, 28, 28]),
+    "resnet18": (torchvision.models.resnet18, [3, 64, 64]),
+    "resnet50": (torchvision.models.resnet50, [3, 64, 64]),
+}
+
+
+def randomise(module, seed):
+    """Random weights, and batch norms that are far from the identity."""
+    torch.manual_seed(seed)
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.normal_(m.running_mean, 0, 0.2)
+            nn.init.uniform_(m.running_var, 0.5, 2)
+            nn.init.uniform_(m.weight, 0.3, 1.2)
+            nn.init.normal_(m.bias, 0, 0.2)
+        elif isinstance(m, (nn.Conv2d, nn.Linear)):
+            m.reset_parameters()
+    return module.eval()
+
+
+def net(name, directory, seed=1):
+    """(module, model file, weights file): an example's model file with random weights from PyTorch."""
+    module = randomise(NETS[name][0](), seed)
+    model = os.path.join(ROOT, "examples", name, name + ".json")
+    weights = os.path.join(directory, name + ".safetensors")
+    export_torch.write_safetensors(weights, export_torch.weights_for(model, module.state_dict()))
+    return module, model, weights
+
+
+def compiled(directory, name, arguments):
+    """Compile to an object, link it with the runtime as a shared library, and load that."""
+    base = os.path.join(directory, name)
+    cnnc(*arguments, "--name", name, "-o", base + ".o")
+    return native.Model(native.link(base + ".o", base + ".so", CNNRT), name)
+
+
+def run(model, x, threads=1):
+    """The first output of a loaded model for a batch of images, as a tensor."""
+    raw = model.infer(len(x), [export_torch.tensor_bytes(x)], threads)[0]
+    return torch.frombuffer(bytearray(raw), dtype=torch.float32).reshape(len(x), -1)
+
+
+def check(condition, message):
+    if not condition:
+        raise SystemExit("FAILED: " + message)
+
+
+def close(got, want, what):
+    got, want = got.reshape(want.shape).double(), want.double()
+    scale = want.abs().max().item()
+    error = (got - want).abs().max().item() / (scale or 1.0)
+    print("%-40s largest error over largest value %.2e" % (what, error))
+    check(error < LIMIT, "%s: %.3e is not under %.0e" % (what, error, LIMIT))
+
+
+def workplace():
+    return tempfile.TemporaryDirectory(prefix="cnnc-test-")

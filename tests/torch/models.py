@@ -1,0 +1,69 @@
+#!/usr/bin/python3
+"""One example net with random weights against PyTorch: in code for every CPU this machine can run, with 1, 2
+and 5 threads the same bytes, and each image the same bits alone and in a batch.
+
+    models.py NET [SIZE]      SIZE 224: full size, one CPU, one image
+"""
+
+import os
+import sys
+
+import torch
+
+from common import NETS, check, close, cnnc, compiled, cpus, export_torch, net, run, workplace
+
+BATCH = 3
+
+
+def sweep(name, directory):
+    module, path, weights = net(name, directory)
+    shape = NETS[name][1]
+    torch.manual_seed(2)
+    x = torch.rand(BATCH, *shape)
+    with torch.no_grad():
+        want = module(x)
+    common = [path, "--weights", weights, "--batch", str(BATCH), "--input-shape", "image=" + "x".join(map(str, shape))]
+    for cpu in cpus():
+        ident = "%s_%s" % (name, cpu.replace("-", "_"))
+        model = compiled(directory, ident, common + ["--cpu", cpu])
+        got = run(model, x)
+        close(got, want, "%s, %s" % (name, cpu))
+        for threads in (2, 5):
+            check(torch.equal(run(model, x, threads), got), "%s, %s: other bits with %d threads" % (name, cpu, threads))
+        for i in range(BATCH):
+            check(torch.equal(run(model, x[i : i + 1]), got[i : i + 1]), "%s, %s: image %d alone differs" % (name, cpu, i))
+        check(torch.equal(run(model, x[1:], 2), got[1:]), "%s, %s: a part of the batch differs" % (name, cpu))
+        command(directory, common + ["--cpu", cpu], x, got)
+
+
+def command(directory, arguments, x, got):
+    """`cnnc run` gives the bits that the linked object gave."""
+    source, result = os.path.join(directory, "x.npy"), os.path.join(directory, "y.npy")
+    export_torch.write_npy(source, x)
+    cnnc("run", *arguments, "--input", source, "--output", result, "--threads", "2")
+    check(torch.equal(export_torch.read_npy(result).reshape(got.shape), got), "cnnc run differs from the linked object")
+
+
+def full_size(name, directory, size):
+    module, path, weights = net(name, directory)
+    torch.manual_seed(3)
+    x = torch.rand(1, 3, size, size)
+    with torch.no_grad():
+        want = module(x)
+    model = compiled(directory, name, [path, "--weights", weights])
+    got = run(model, x)
+    close(got, want, "%s, native, %d x %d" % (name, size, size))
+    check(torch.equal(run(model, x, 2), got), "%s: other bits with 2 threads" % name)
+
+
+def main():
+    torch.set_num_threads(2)
+    with workplace() as directory:
+        if len(sys.argv) > 2:
+            full_size(sys.argv[1], directory, int(sys.argv[2]))
+        else:
+            sweep(sys.argv[1], directory)
+
+
+if __name__ == "__main__":
+    main()

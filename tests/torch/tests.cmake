@@ -1,0 +1,14 @@
+# Whole models and layers against PyTorch (Debian's python3-torch, python3-torchvision); ctest -L torch.
+# Left out with sanitizers, whose runtime would have to be loaded into Python.
+if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
+  set(scripts "exporter" "layers 1" "layers 3" "layers 17" "models simplecnn" "models lenet5" "models resnet18"
+      "models resnet50" "models resnet18 224" "models resnet50 224" "torchvision_names")
+  foreach(script ${scripts})
+    string(REPLACE " " "_" name ${script})
+    string(REPLACE " " ";" words ${script})
+    list(POP_FRONT words file)
+    add_test(NAME torch_${name} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/torch/${file}.py ${words})
+    set_tests_properties(torch_${name} PROPERTIES LABELS torch TIMEOUT 400
+      ENVIRONMENT "CNNC=$<TARGET_FILE:cnnc>;CNNRT=$<TARGET_FILE:cnnrt>;OMP_NUM_THREADS=1;PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+endif()
