@@ -27,6 +27,10 @@ Idx ix_const(Kernel *k, int64_t v);
 Idx ix_make(Kernel *k, IdxKind kind, Idx a, Idx b); /* simplified */
 Idx ix_var(Kernel *k, uint32_t var);
 bool ix_is_const(const Kernel *k, Idx x, int64_t *v);
+/* Exactly this node, not simplified (the parser keeps what is written). */
+Idx ix_raw(Kernel *k, IdxKind kind, int64_t value, Idx a, Idx b);
+/* What is known of x from the loops of the kernel alone. */
+IxRange ix_known(const Kernel *k, Idx x);
 /* x with variable `var` replaced. */
 Idx ix_subst(Kernel *k, Idx x, uint32_t var, Idx by);
 /* Does x mention var? If it is linear in it, *coef is the factor. */
@@ -49,6 +53,9 @@ static inline Idx lb_modc(LBuild *b, Idx x, int64_t c) { return ix_make(b->k, IX
 static inline Idx lb_min(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_MIN, x, y); }
 static inline Idx lb_max(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_MAX, x, y); }
 Idx lb_dim(LBuild *b, Dim d); /* size, or size*n */
+
+/* A new loop variable; the name is made unique. */
+uint32_t kernel_var(Context *cx, Kernel *k, const char *name, IxRange range);
 
 /* Control: lb_for returns the loop variable; close with lb_end. A loop of one iteration with constant bounds
  * makes no loop: its variable is the constant (lb_end still closes it). */

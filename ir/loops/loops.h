@@ -30,6 +30,11 @@ typedef struct IdxNode {
     Idx a, b;
 } IdxNode;
 
+/* Inclusive; INT64_MIN and INT64_MAX say that nothing is known on that side. */
+typedef struct IxRange {
+    int64_t lo, hi;
+} IxRange;
+
 /* ---- Values and statements ---- */
 
 typedef uint32_t LVal; /* a scalar or vector, assigned once; number within its kernel */
@@ -120,6 +125,7 @@ typedef struct Kernel {
     uint32_t n_params;  /* bufs[0..n_params) are the parameters */
     VEC(LBuf) bufs;
     VEC(const char *) vars; /* names of loop variables, unique in the kernel */
+    VEC(IxRange) ranges;    /* of each variable, wherever it is in scope */
     VEC(IdxNode) idx;
     VEC(LType) vals;    /* type of each LVal */
     Block body;

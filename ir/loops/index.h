@@ -1,0 +1,24 @@
+/* Private to ir/loops: what index.c and simplify.c share. */
+#ifndef IR_LOOPS_INDEX_H
+#define IR_LOOPS_INDEX_H
+
+#include "ir/loops/build.h"
+
+/* Ranges of the variables for ix_range_in; NULL arrays: the kernel's own. batch 0: unknown. */
+typedef struct RangeEnv {
+    const int64_t *lo, *hi;
+    int64_t batch;
+} RangeEnv;
+
+IxRange ix_range_in(const Kernel *k, Idx x, const RangeEnv *env);
+IxRange range_add(IxRange a, IxRange b);
+IxRange range_scale(IxRange a, int64_t c);
+bool range_bounded(IxRange r);
+
+int64_t floor_div(int64_t a, int64_t b); /* b > 0 */
+int64_t floor_mod(int64_t a, int64_t b);
+
+/* Shared by build.c and parse.c. */
+bool local_name_taken(const Kernel *k, const char *name);
+
+#endif

@@ -1,0 +1,34 @@
+/* The module: kernels, buffers, entries. */
+#include "ir/loops/loops.h"
+#include <string.h>
+
+LoopModule *loops_new(Context *cx, const char *name) {
+    LoopModule *m = NEW(&cx->arena, LoopModule);
+    m->cx = cx;
+    m->name = intern(cx, name);
+    m->batch = 1;
+    return m;
+}
+
+uint32_t loops_buf(LoopModule *m, ModBuf buf) {
+    if (!buf.align)
+        buf.align = 64;
+    if (buf.kind != MB_WORK)
+        buf.alias = -1;
+    vec_push(&m->cx->arena, &m->bufs, buf);
+    return m->bufs.len - 1;
+}
+
+Entry *loops_entry(LoopModule *m, const char *name) {
+    for (uint32_t i = 0; i < m->entries.len; i++)
+        if (!strcmp(m->entries.data[i].name, name))
+            return &m->entries.data[i];
+    return NULL;
+}
+
+Entry *loops_add_entry(LoopModule *m, const char *name) {
+    vec_push(&m->cx->arena, &m->entries, (Entry){.name = intern(m->cx, name)});
+    return &m->entries.data[m->entries.len - 1];
+}
+
+int64_t modbuf_elems(const ModBuf *b, int64_t n) { return type_physical_elems(&b->type, n); }
