@@ -55,7 +55,9 @@ uint32_t kernel_var(Context *cx, Kernel *k, const char *name, IxRange range) {
 
 /* ---- Statements ---- */
 
-static Block *top(const LBuild *b) { return b->open.data[b->open.len - 1]; }
+static Block *top(const LBuild *b) {
+    return b->open.data[b->open.len - 1];
+}
 
 static Stmt *append(LBuild *b, LOp op) {
     Stmt *s = NEW(b->k->arena, Stmt);
@@ -76,7 +78,9 @@ static Stmt *append_value(LBuild *b, LOp op, LType type) {
     return s;
 }
 
-LType lb_type(const LBuild *b, LVal v) { return b->k->vals.data[v]; }
+LType lb_type(const LBuild *b, LVal v) {
+    return b->k->vals.data[v];
+}
 
 /* ---- Buffers ---- */
 
@@ -109,7 +113,9 @@ uint32_t lb_alloc(LBuild *b, LBufKind kind, const char *name, LType elem, int64_
     return n;
 }
 
-Idx lb_n(LBuild *b) { return ix_raw(b->k, IX_N, 0, 0, 0); }
+Idx lb_n(LBuild *b) {
+    return ix_raw(b->k, IX_N, 0, 0, 0);
+}
 
 Idx lb_dim(LBuild *b, Dim d) {
     return d.by_n ? lb_mulc(b, lb_n(b), d.size) : lb_c(b, d.size);
@@ -209,7 +215,9 @@ void lb_else(LBuild *b) {
         vec_push(b->k->arena, &b->open, parent);
 }
 
-void lb_end(LBuild *b) { b->open.len--; }
+void lb_end(LBuild *b) {
+    b->open.len--;
+}
 
 /* ---- Memory ---- */
 
@@ -221,7 +229,9 @@ LVal lb_load_strided(LBuild *b, LType t, uint32_t buf, Idx index, int64_t stride
     return s->result;
 }
 
-LVal lb_load(LBuild *b, LType t, uint32_t buf, Idx index) { return lb_load_strided(b, t, buf, index, 1); }
+LVal lb_load(LBuild *b, LType t, uint32_t buf, Idx index) {
+    return lb_load_strided(b, t, buf, index, 1);
+}
 
 void lb_store_strided(LBuild *b, uint32_t buf, Idx index, LVal v, int64_t stride) {
     LType t = lb_type(b, v);
@@ -233,7 +243,9 @@ void lb_store_strided(LBuild *b, uint32_t buf, Idx index, LVal v, int64_t stride
     s->stride = stride;
 }
 
-void lb_store(LBuild *b, uint32_t buf, Idx index, LVal v) { lb_store_strided(b, buf, index, v, 1); }
+void lb_store(LBuild *b, uint32_t buf, Idx index, LVal v) {
+    lb_store_strided(b, buf, index, v, 1);
+}
 
 void lb_prefetch(LBuild *b, uint32_t buf, Idx index, int locality) {
     Stmt *s = append(b, LOP_PREFETCH);
@@ -293,7 +305,9 @@ LVal lb_op1(LBuild *b, LOp op, LVal x) {
     return append_op(b, op, t, x, NO_LVAL, NO_LVAL)->result;
 }
 
-static bool is_compare(LOp op) { return op >= LOP_CMPEQ && op <= LOP_CMPLE; }
+static bool is_compare(LOp op) {
+    return op >= LOP_CMPEQ && op <= LOP_CMPLE;
+}
 
 LVal lb_op2(LBuild *b, LOp op, LVal x, LVal y) {
     LType t = lb_type(b, x);

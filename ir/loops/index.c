@@ -42,9 +42,13 @@ Idx ix_raw(Kernel *k, IdxKind kind, int64_t value, Idx a, Idx b) {
     return k->idx.len - 1;
 }
 
-Idx ix_const(Kernel *k, int64_t v) { return ix_raw(k, IX_CONST, v, 0, 0); }
+Idx ix_const(Kernel *k, int64_t v) {
+    return ix_raw(k, IX_CONST, v, 0, 0);
+}
 
-Idx ix_var(Kernel *k, uint32_t var) { return ix_raw(k, IX_VAR, var, 0, 0); }
+Idx ix_var(Kernel *k, uint32_t var) {
+    return ix_raw(k, IX_VAR, var, 0, 0);
+}
 
 bool ix_is_const(const Kernel *k, Idx x, int64_t *v) {
     if (k->idx.data[x].kind != IX_CONST)
@@ -58,14 +62,18 @@ bool ix_is_const(const Kernel *k, Idx x, int64_t *v) {
 
 static const IxRange unknown = {INT64_MIN, INT64_MAX};
 
-int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+int64_t floor_div(int64_t a, int64_t b) {
+    return a / b - (a % b < 0);
+}
 
 int64_t floor_mod(int64_t a, int64_t b) {
     int64_t r = a % b;
     return r < 0 ? r + b : r;
 }
 
-bool range_bounded(IxRange r) { return r.lo != INT64_MIN && r.hi != INT64_MAX; }
+bool range_bounded(IxRange r) {
+    return r.lo != INT64_MIN && r.hi != INT64_MAX;
+}
 
 IxRange range_add(IxRange a, IxRange b) {
     IxRange r;
@@ -154,7 +162,9 @@ IxRange ix_range_in(const Kernel *k, Idx x, const RangeEnv *env) {
     }
 }
 
-IxRange ix_known(const Kernel *k, Idx x) { return ix_range_in(k, x, &(RangeEnv){0}); }
+IxRange ix_known(const Kernel *k, Idx x) {
+    return ix_range_in(k, x, &(RangeEnv){0});
+}
 
 bool ix_range(const Kernel *k, Idx x, const int64_t *lo, const int64_t *hi, int64_t batch, int64_t *min,
               int64_t *max) {

@@ -31,4 +31,6 @@ Entry *loops_add_entry(LoopModule *m, const char *name) {
     return &m->entries.data[m->entries.len - 1];
 }
 
-int64_t modbuf_elems(const ModBuf *b, int64_t n) { return type_physical_elems(&b->type, n); }
+int64_t modbuf_elems(const ModBuf *b, int64_t n) {
+    return type_physical_elems(&b->type, n);
+}

@@ -18,7 +18,9 @@ typedef struct Linear {
     bool bad; /* too many terms, or overflow */
 } Linear;
 
-static void add_const(Linear *l, int64_t c) { l->bad |= __builtin_add_overflow(l->c, c, &l->c); }
+static void add_const(Linear *l, int64_t c) {
+    l->bad |= __builtin_add_overflow(l->c, c, &l->c);
+}
 
 static void add_term(Linear *l, Idx atom, int64_t coef) {
     for (int i = 0; i < l->n; i++)
