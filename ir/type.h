@@ -2,7 +2,7 @@
 #ifndef IR_TYPE_H
 #define IR_TYPE_H
 
-#include "ir/base/context.h"
+#include "ir/base/lexer.h"
 
 typedef enum DType {
 #define DTYPE(id, name, bytes) DT_##id,
@@ -81,6 +81,12 @@ int64_t type_offset(const Type *t, const int64_t coord[MAX_RANK]);
 
 void type_print(StrBuf *sb, const Type *t);  /* f32[N,64,56,56]:aBcd8b(c1:1,d1:1) */
 void layout_print(StrBuf *sb, const Type *t);
+
+/* Reads what type_print wrote; reports and returns false when the text or the type is wrong. */
+bool type_parse(Lexer *lx, Type *out);
+
+/* Elements of a tensor, borders and padding included, stay below this. */
+#define TYPE_MAX_ELEMS ((int64_t)1 << 40)
 
 /* Rules: 0 <= rank <= MAX_RANK, positive dims, by_n only on dimension 0, parts cover each dimension once with
  * factor 0, N not blocked and outermost, sizes within int64. NULL or what is wrong. */

@@ -28,19 +28,32 @@ Loc lex_loc(const Lexer *lx) {
     return (Loc){.file = lx->file, .line = lx->tok.line, .col = lx->tok.col};
 }
 
-bool lex_fail(Lexer *lx, const char *fmt, ...) {
+static bool fail(Lexer *lx, DiagId id, const char *fmt, va_list ap) {
     if (lx->failed)
         return false;
     StrBuf sb = sb_new(&lx->cx->arena);
-    va_list ap;
-    va_start(ap, fmt);
     sb_vprintf(&sb, fmt, ap);
-    va_end(ap);
     Loc loc = lex_loc(lx);
     lx->failed = true;
     lx->tok.kind = TOK_ERROR;
     lx->tok.text = "";
-    return diag_error(&lx->cx->diag, DIAG_TEXT_SYNTAX, &loc, "%s", sb_str(&sb));
+    return diag_error(&lx->cx->diag, id, &loc, "%s", sb_str(&sb));
+}
+
+bool lex_fail(Lexer *lx, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    fail(lx, DIAG_TEXT_SYNTAX, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool lex_invalid(Lexer *lx, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    fail(lx, DIAG_IR_INVALID, fmt, ap);
+    va_end(ap);
+    return false;
 }
 
 static char peek(const Lexer *lx, size_t ahead) {
@@ -155,7 +168,7 @@ static void number(Lexer *lx) {
     }
     lx->tok.kind = TOK_INT;
     lx->tok.i = strtoll(text, &stop, 10);
-    lx->tok.f = (double)lx->tok.i;
+    lx->tok.f = strtod(text, NULL); /* not from i: -0 is negative */
     if (errno == ERANGE)
         lex_fail(lx, "the integer %s is too large", text);
 }
@@ -243,7 +256,7 @@ bool lex_accept(Lexer *lx, const char *what) {
     return true;
 }
 
-static const char *found(const Lexer *lx) {
+const char *lex_found(const Lexer *lx) {
     const Token *t = &lx->tok;
     const char *quote = t->kind == TOK_STRING ? "\"" : "'";
     const char *sigil = t->kind == TOK_LOCAL ? "%" : t->kind == TOK_GLOBAL ? "@" : "";
@@ -253,12 +266,12 @@ static const char *found(const Lexer *lx) {
 }
 
 bool lex_expect(Lexer *lx, const char *what) {
-    return lex_accept(lx, what) || lex_fail(lx, "expected '%s', found %s", what, found(lx));
+    return lex_accept(lx, what) || lex_fail(lx, "expected '%s', found %s", what, lex_found(lx));
 }
 
 bool lex_int(Lexer *lx, int64_t *out) {
     if (lx->tok.kind != TOK_INT)
-        return lex_fail(lx, "expected an integer, found %s", found(lx));
+        return lex_fail(lx, "expected an integer, found %s", lex_found(lx));
     *out = lx->tok.i;
     lex_next(lx);
     return true;
@@ -266,7 +279,7 @@ bool lex_int(Lexer *lx, int64_t *out) {
 
 bool lex_number(Lexer *lx, double *out) {
     if (lx->tok.kind != TOK_INT && lx->tok.kind != TOK_FLOAT)
-        return lex_fail(lx, "expected a number, found %s", found(lx));
+        return lex_fail(lx, "expected a number, found %s", lex_found(lx));
     *out = lx->tok.f;
     lex_next(lx);
     return true;

@@ -41,6 +41,9 @@ bool lex_is(const Lexer *lx, const char *punct_or_word); /* current token is thi
 bool lex_accept(Lexer *lx, const char *punct_or_word);   /* and step over it */
 bool lex_expect(Lexer *lx, const char *punct_or_word);   /* else DIAG_TEXT_SYNTAX "expected X, found Y" */
 bool lex_fail(Lexer *lx, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* once; false */
+/* The same as DIAG_IR_INVALID: well formed, but against the rules. */
+bool lex_invalid(Lexer *lx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *lex_found(const Lexer *lx); /* the current token, for "expected X, found ..." */
 Loc lex_loc(const Lexer *lx);
 bool lex_int(Lexer *lx, int64_t *out);
 bool lex_number(Lexer *lx, double *out);
