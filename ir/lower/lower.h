@@ -63,6 +63,8 @@ void lower_zero_border(LowerKernel *lk);
 bool lower_pointwise(Lower *lw, const Node *n);   /* pointwise.c: sweep with any layout, broadcast */
 bool lower_reorder(Lower *lw, const Node *n);     /* reorder.c: one layout to another, padding zeroed */
 bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register tiles over blocked channels */
+/* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and result) */
+bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, const Type *out);
 bool lower_conv_plain(Lower *lw, const Node *n);  /* conv_plain.c: the plain nest, anything goes */
 bool lower_product(Lower *lw, const Node *n);     /* product.c: rows x packed columns */
 bool lower_pool(Lower *lw, const Node *n);        /* pool.c: max and average windows */

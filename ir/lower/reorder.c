@@ -1,0 +1,167 @@
+/* One layout to another, and the zeroing of borders and padding lanes: a walk over the physical parts of the
+ * result, outermost first, that meets each element once. */
+#include "ir/lower/lower.h"
+
+typedef struct Walk {
+    LowerKernel *lk;
+    const Type *t; /* of the result */
+    PhysicalPart part[MAX_PARTS];
+    int n;
+    int parallel;        /* this many leading parts form the parallel loop */
+    bool data;           /* copy the elements; else only zero what is no element */
+    Idx outer[MAX_RANK]; /* logical coordinate so far, by dimension */
+    bool seen[MAX_RANK];
+} Walk;
+
+static int64_t border_lo(const Type *t, int d) {
+    return t->layout.nparts ? t->layout.lo[d] : 0;
+}
+
+static int64_t border_hi(const Type *t, int d) {
+    return t->layout.nparts ? t->layout.hi[d] : 0;
+}
+
+static bool is_blocked(const Walk *w, int d) {
+    for (int p = 0; p < w->n; p++)
+        if (w->part[p].dim == d && w->part[p].divisor > 1)
+            return true;
+    return false;
+}
+
+/* Has dimension d physical elements that are no elements of the tensor? */
+static bool is_padded(const Walk *w, int d) {
+    int64_t block = 1;
+    for (int p = 0; p < w->n; p++)
+        if (w->part[p].dim == d && w->part[p].divisor > block)
+            block = w->part[p].divisor;
+    return border_lo(w->t, d) || border_hi(w->t, d) || (!w->t->dim[d].by_n && w->t->dim[d].size % block);
+}
+
+static bool work_left(const Walk *w, int p) {
+    if (w->data)
+        return true;
+    for (; p < w->n; p++)
+        if (is_padded(w, w->part[p].dim))
+            return true;
+    return false;
+}
+
+static void zero_range(Walk *w, Idx base, Idx count) {
+    LBuild *b = &w->lk->b;
+    int64_t c;
+    if (ix_is_const(b->k, count, &c) && c <= 0)
+        return;
+    Idx i = lb_for_vector(b, "z", lb_c(b, 0), count, (uint8_t)w->lk->lanes);
+    lb_store(b, w->lk->out_buf, lb_add(b, base, i), lb_const(b, (LType){w->t->dtype, 1}, 0));
+    lb_end(b);
+}
+
+static void copy_element(Walk *w, Idx at, int lane_dim) {
+    Pos pos = {.coord = w->outer, .lane_dim = lane_dim, .lanes = 1};
+    lb_store(&w->lk->b, w->lk->out_buf, at, lower_load(w->lk, 0, w->t, &pos));
+}
+
+static void walk(Walk *w, int p, Idx at);
+
+/* The part's loop over [lo, hi) of its data; inside, the further parts. `vector`: it is the last one. */
+static void data_loop(Walk *w, int p, Idx at, Idx first, Idx count, Idx logical) {
+    LBuild *b = &w->lk->b;
+    const PhysicalPart *part = &w->part[p];
+    static const char *const names[MAX_RANK] = {"a", "b", "c", "d", "e", "f"};
+    Idx saved = w->outer[part->dim];
+    bool last = p == w->n - 1;
+    Idx i = last && part->stride == 1
+                ? lb_for_vector(b, names[part->dim], lb_c(b, 0), count, (uint8_t)w->lk->lanes)
+                : lb_for(b, FOR_SERIAL, names[part->dim], lb_c(b, 0), count, 1);
+    w->outer[part->dim] = lb_add(b, logical, lb_mulc(b, i, part->divisor));
+    Idx here = lb_add(b, at, lb_mulc(b, lb_add(b, first, i), part->stride));
+    if (last)
+        copy_element(w, here, part->dim);
+    else
+        walk(w, p + 1, here);
+    lb_end(b);
+    w->outer[part->dim] = saved;
+}
+
+/* An inner part of a blocked dimension: the last block may be short, its remaining lanes are zeroed. */
+static void walk_block(Walk *w, int p, Idx at) {
+    LBuild *b = &w->lk->b;
+    const PhysicalPart *part = &w->part[p];
+    int d = part->dim;
+    int64_t size = w->t->dim[d].size, factor = part->extent.size;
+    Idx count = lb_c(b, factor);
+    bool whole = w->t->dim[d].by_n || size % (factor * part->divisor) == 0;
+    if (!whole && part->divisor == 1)
+        count = lb_max(b, lb_c(b, 0), lb_min(b, count, lb_sub(b, lb_c(b, size), w->outer[d])));
+    if (work_left(w, p + 1) && (w->data || p + 1 < w->n))
+        data_loop(w, p, at, lb_c(b, 0), count, w->outer[d]);
+    if (!whole)
+        zero_range(w, lb_add(b, at, lb_mulc(b, count, part->stride)),
+                   lb_mulc(b, lb_sub(b, lb_c(b, factor), count), part->stride));
+}
+
+static void walk(Walk *w, int p, Idx at) {
+    if (!work_left(w, p))
+        return;
+    LBuild *b = &w->lk->b;
+    const PhysicalPart *part = &w->part[p];
+    int d = part->dim;
+    if (w->seen[d]) {
+        walk_block(w, p, at);
+        return;
+    }
+    w->seen[d] = true;
+    int64_t lo = border_lo(w->t, d), hi = border_hi(w->t, d);
+    Idx extent = is_blocked(w, d) ? lb_dim(b, part->extent) : lb_dim(b, w->t->dim[d]);
+    zero_range(w, at, lb_c(b, lo * part->stride));
+    if (w->data || work_left(w, p + 1))
+        data_loop(w, p, at, lb_c(b, lo), extent, lb_c(b, 0));
+    zero_range(w, lb_add(b, at, lb_mulc(b, lb_addc(b, extent, lo), part->stride)),
+               lb_c(b, hi * part->stride));
+    w->seen[d] = false;
+}
+
+/* The leading parts without border become one parallel loop. */
+static void walk_parallel(Walk *w) {
+    LBuild *b = &w->lk->b;
+    Idx count = lb_c(b, 1);
+    while (w->parallel + 1 < w->n) {
+        const PhysicalPart *part = &w->part[w->parallel];
+        if (w->seen[part->dim] || border_lo(w->t, part->dim) || border_hi(w->t, part->dim))
+            break;
+        w->seen[part->dim] = true;
+        count = lb_mul(b, lb_dim(b, part->extent), count);
+        w->parallel++;
+    }
+    Idx at = lb_c(b, 0);
+    Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1);
+    for (int p = w->parallel - 1; p >= 0; p--) {
+        const PhysicalPart *part = &w->part[p];
+        Idx i = p == 0 ? t : lb_modc(b, t, part->extent.size);
+        if (p != 0)
+            t = lb_divc(b, t, part->extent.size);
+        w->outer[part->dim] = lb_mulc(b, i, part->divisor);
+        at = lb_add(b, at, lb_mulc(b, i, part->stride));
+    }
+    walk(w, w->parallel, at);
+    lb_end(b);
+}
+
+static void walk_all(LowerKernel *lk, bool data) {
+    Walk w = {.lk = lk, .t = lk->out, .data = data};
+    w.n = type_parts(lk->out, w.part);
+    for (int d = 0; d < MAX_RANK; d++)
+        w.outer[d] = lb_c(&lk->b, 0);
+    if (w.n > 0 && work_left(&w, 0))
+        walk_parallel(&w);
+}
+
+void lower_zero_border(LowerKernel *lk) {
+    walk_all(lk, false);
+}
+
+bool lower_reorder(Lower *lw, const Node *n) {
+    LowerKernel lk = lower_begin(lw, n, "reorder");
+    walk_all(&lk, true);
+    return lower_end(&lk);
+}

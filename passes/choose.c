@@ -1,0 +1,153 @@
+/* Picks the algorithm of each convolution and product, its register tile and the order of its work, by an
+ * estimate against the target description. The winner is written on the node. */
+#include "ir/lower/lower.h"
+#include "passes/borders.h"
+#include "passes/util.h"
+
+typedef struct Tile {
+    int64_t vectors, pixels;
+} Tile;
+
+/* Cycles of one reduction step of a tile: multiply-adds, loads (two a cycle), or the latency of the chain. */
+static double step_cycles(const Target *t, int64_t vectors, int64_t pixels) {
+    double ports = t->fma_ports ? t->fma_ports : 2;
+    double fma = (double)(vectors * pixels) / ports * (t->has_fma ? 1 : 2);
+    double loads = (double)(vectors + pixels) / 2;
+    double latency = t->has_fma ? 4 : 8;
+    double c = fma > loads ? fma : loads;
+    return c > latency ? c : latency;
+}
+
+static bool fits_registers(const Target *t, int64_t vectors, int64_t pixels) {
+    return vectors * pixels + vectors + 1 <= (int64_t)t->vector_regs;
+}
+
+/* A row of `width` pixels cut into balanced tiles of at most `pixels`. */
+static double row_cycles(const Target *t, int64_t width, int64_t vectors, int64_t pixels) {
+    int64_t tiles = (width + pixels - 1) / pixels, narrow = width / tiles, wide = width % tiles;
+    return (double)wide * step_cycles(t, vectors, narrow + 1) +
+           (double)(tiles - wide) * step_cycles(t, vectors, narrow);
+}
+
+static Tile best_tile(const Target *t, int64_t width, int64_t blocks) {
+    Tile best = {1, 1};
+    double least = 1e300;
+    for (int64_t v = 1; v <= 4 && v <= blocks; v++)
+        for (int64_t p = 1; fits_registers(t, v, p); p++) {
+            double c = (double)((blocks + v - 1) / v) * row_cycles(t, width, v, p);
+            if (c < least * 0.999) {
+                least = c;
+                best = (Tile){v, p};
+            }
+        }
+    return best;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* Order and rows of a task. Bytes that pass the second-level cache decide whether the weights of a channel
+ * group stay (order 0) or the rows do (order 1); tasks are kept numerous enough for a few threads. */
+static void choose_order(const Target *t, Choice *c, const Type *x, const Type *w, const Type *y,
+                         int64_t groups) {
+    double x_bytes = 4.0 * (double)(x->dim[1].size * x->dim[2].size * x->dim[3].size);
+    double w_bytes = 4.0 * (double)type_elems(w, 1);
+    int64_t rows = y->dim[2].size;
+    double cache = t->l2_bytes / 2.0;
+    int64_t slab =
+        (int64_t)(cache / 2 / (x_bytes / (double)x->dim[2].size + 1)); /* input rows in a quarter */
+    int64_t stride = x->dim[2].size / (rows ? rows : 1);
+    int64_t slab_rows = slab / (stride > 0 ? stride : 1);
+    slab_rows = slab_rows < 1 ? 1 : slab_rows > 8 ? 8 : slab_rows;
+    if (slab_rows > rows)
+        slab_rows = rows;
+    double stay_w = (x_bytes > cache ? x_bytes * (double)groups : x_bytes) + w_bytes;
+    double stay_x = x_bytes + (w_bytes > cache ? w_bytes * (double)ceil_div(rows, slab_rows) : w_bytes);
+    c->order = stay_x < stay_w;
+    c->rows = c->order ? slab_rows : rows;
+    enum { TASKS = 16 };
+    if (groups * ceil_div(rows, c->rows) < TASKS)
+        c->rows = ceil_div(rows, ceil_div(TASKS, groups) < rows ? ceil_div(TASKS, groups) : rows);
+}
+
+static bool comes_planar(const Graph *g, ValueId v) {
+    const Value *x = &g->values.data[v];
+    if (x->kind != VK_RESULT)
+        return true;
+    return op_desc(g->nodes.data[x->def].op)->flags & OP_VIEW;
+}
+
+static bool no_border(Border b) {
+    return !b.top && !b.left && !b.bottom && !b.right;
+}
+
+static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const Border *need) {
+    int64_t lanes = target_lanes(t, 4);
+    if (!conv_can_be_direct(g, n, lanes))
+        return (Choice){.algorithm = ALGO_PLAIN};
+    const Conv2dAttrs *at = n->attrs;
+    const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
+    const Type *y = &g->values.data[n->result].type;
+    Choice c = {.algorithm = ALGO_DIRECT, .block = lanes};
+    if (w->dim[1].size < lanes && at->groups == 1 && comes_planar(g, n->operands[0]))
+        c.block = 0;
+    bool flat = conv_is_flat(at, x, w, y) && no_border(need[n->operands[0]]) && no_border(need[n->result]);
+    int64_t width = flat ? y->dim[2].size * y->dim[3].size : y->dim[3].size;
+    int64_t blocks = ceil_div(y->dim[1].size / at->groups, lanes);
+    Tile tile = best_tile(t, width, blocks);
+    while (at->groups > 1 && blocks % tile.vectors)
+        tile.vectors--;
+    c.vectors = tile.vectors;
+    c.pixels = tile.pixels;
+    Type rows = *y, in = *x;
+    if (flat) {
+        rows.dim[2].size = 1;
+        in.dim[3].size *= in.dim[2].size;
+        in.dim[2].size = 1;
+    }
+    choose_order(t, &c, &in, w, &rows, ceil_div(y->dim[1].size, c.vectors * lanes));
+    return c;
+}
+
+/* Groups of columns: wide enough to hide the latency of one row, few padded columns. */
+static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
+    const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
+    int64_t lanes = target_lanes(t, 4), blocks = ceil_div(w->dim[0].size, lanes);
+    if (x->rank != 2 || n->prologue)
+        return (Choice){.algorithm = ALGO_PLAIN};
+    Choice c = {.algorithm = ALGO_PRODUCT, .vectors = 1};
+    double least = 1e300;
+    for (int64_t v = 1; v + 2 <= (int64_t)t->vector_regs && v <= blocks && v <= 12; v++) {
+        double cycles = (double)ceil_div(blocks, v) * step_cycles(t, v, 1);
+        if (cycles < least * 0.999) {
+            least = cycles;
+            c.vectors = v;
+        }
+    }
+    c.pixels = ((int64_t)t->vector_regs - 3) / 3;
+    c.pixels = c.pixels > 8 ? 8 : c.pixels;
+    c.rows = 4 * c.pixels;
+    return c;
+}
+
+bool pass_choose(Unit *u) {
+    Graph *g = u->graph;
+    const Border *need = border_needs(g);
+    Rewrite rw = rw_begin(g);
+    for (uint32_t i = 0; i < g->nodes.len; i++) {
+        const Node *n = &g->nodes.data[i];
+        rw_copy(&rw, n);
+        Node *copy = &rw.to->nodes.data[rw.to->nodes.len - 1];
+        Choice c;
+        if (n->op == OP_conv2d)
+            c = choose_conv(u->target, g, n, need);
+        else if (n->op == OP_linear)
+            c = choose_product(u->target, g, n);
+        else
+            continue;
+        copy->choice = arena_copy(&u->cx->arena, &c, sizeof c);
+    }
+    u->graph = rw_finish(&rw);
+    return u->graph != NULL;
+}
