@@ -1,0 +1,23 @@
+/* The memory planner's core: a pure function, so that whoever searches under a memory budget can ask it. */
+#ifndef PASSES_PLAN_H
+#define PASSES_PLAN_H
+
+#include "ir/base/arena.h"
+#include <stdbool.h>
+
+enum { PLAN_ALIGN = 64 };
+
+/* Memory that lives from step `first` to step `last`, both inclusive. */
+typedef struct PlanItem {
+    int64_t bytes; /* 0 takes no room */
+    uint32_t first, last;
+    int64_t offset; /* the result */
+} PlanItem;
+
+/* Offsets, multiples of PLAN_ALIGN, such that no two items alive at one step overlap. *total is the end of
+ * the highest. False when sizes overflow. The same items give the same offsets. */
+bool plan_offsets(Arena *a, PlanItem *items, uint32_t n, int64_t *total);
+/* The largest sum of bytes alive at one step: a bound below. -1 on overflow. */
+int64_t plan_live_bytes(Arena *a, const PlanItem *items, uint32_t n);
+
+#endif
