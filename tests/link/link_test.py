@@ -1,0 +1,190 @@
+#!/usr/bin/python3
+"""Programs linked with compiled models: C99, C11, C++; with and without the runtime; shared library; no allocation;
+several models; external weights; threads, CPU check, affinity and quota. Standard library only.
+
+    link_test.py CASE         the names of the cases are the functions below
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
+CNNC, CNNRT = os.environ.get("CNNC", "cnnc"), os.environ.get("CNNRT", "libcnnrt.a")
+LENET5 = os.path.join(ROOT, "examples", "lenet5", "lenet5.json")
+SIMPLECNN = os.path.join(ROOT, "examples", "simplecnn", "simplecnn.json")
+STRICT = ["-O1", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+SKIP = 77
+
+
+def run(*command, check=True):
+    r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if check and r.returncode != 0:
+        sys.exit("%s\nexit status %d\n%s" % (" ".join(command), r.returncode, r.stdout))
+    return r.stdout if check else r
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit("FAILED: %s" % message)
+
+
+def skip(reason):
+    print("skipped: " + reason)
+    sys.exit(SKIP)
+
+
+def compile_net(name="net", *options, model=LENET5, batch="5"):
+    run(CNNC, model, "--name", name, "--batch", batch, "-o", name + ".o", *options)
+    return name + ".o"
+
+
+def build(program, objects, *flags, cc="cc", std="-std=c11", runtime=True):
+    """Compile tests/link/PROGRAM.c strictly and link it. Without the runtime only libc and libm are there."""
+    libraries = [CNNRT, "-pthread"] if runtime else []
+    language = ["-x", "c++"] if cc == "c++" else []
+    source = os.path.join(HERE, program + ".c")
+    run(cc, std, *STRICT, *flags, "-I.", "-I" + os.path.join(ROOT, "runtime", "cnnrt"), *language, "-c", source,
+        "-o", program + ".prog.o")
+    run(cc, program + ".prog.o", *objects, *libraries, "-lm", "-o", program)
+    return os.path.abspath(program)
+
+
+def languages():
+    """The header in three languages with all warnings as errors, the object without libcnnrt."""
+    net = compile_net()
+    for cc, std in (("cc", "-std=c99"), ("cc", "-std=c11"), ("c++", "-std=c++11"), ("c++", "-std=c++20")):
+        run(build("basic", [net], cc=cc, std=std, runtime=False))
+
+
+def baseline():
+    """The same with baseline code."""
+    run(build("basic", [compile_net("net", "--cpu", "x86-64")], runtime=False))
+
+
+def symbols():
+    """Only net_* is global; nothing undefined beyond libc and libm; constants are read-only, nothing is writable."""
+    net = compile_net()
+    allowed = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_"}
+    for line in run("nm", net).splitlines():
+        kind, name = line.split()[-2:]
+        if kind == "U":
+            check(name in allowed, "undefined symbol " + name)
+        elif kind.isupper():
+            check(name.startswith("net_"), "global symbol " + name)
+    for line in run("size", "-A", net).splitlines():
+        words = line.split()
+        if words and words[0] in (".data", ".bss"):
+            check(int(words[1]) <= 64, "%s has %s bytes" % (words[0], words[1]))
+    check(re.search(r"GNU_STACK|\.note\.GNU-stack", run("readelf", "-S", net)), "no .note.GNU-stack section")
+
+
+def threads():
+    run(build("threads", [compile_net()]))
+
+
+def two():
+    other = compile_net("other", "--init-seed", "3", model=SIMPLECNN)
+    run(build("two", [compile_net(), compile_net("net_copy"), other]))
+
+
+def plugin():
+    """A shared library of a generated object has no text relocations and opens by dlopen."""
+    run("cc", "-shared", "-Wl,-z,text", "-Wl,--no-undefined", "-o", "libnet.so", compile_net(), "-lm")
+    run(build("plugin", [], "-D_GNU_SOURCE", runtime=False), os.path.abspath("libnet.so"))
+
+
+def nomalloc():
+    program = build("nomalloc", [compile_net()], std="-std=gnu11")
+    run(program)
+    check(run(program, "provoke", check=False).returncode == -6, "the interposed malloc did not abort")
+
+
+def swap():
+    weights = LENET5.replace(".json", ".safetensors")
+    outside = compile_net("outside", "--external-weights")
+    negated("negated.safetensors", weights)
+    run(build("swap", [compile_net(), outside]), weights, "negated.safetensors")
+
+
+def negated(path, source):
+    """Another set of weights of the same names and shapes: every sign turned."""
+    with open(source, "rb") as f:
+        data = bytearray(f.read())
+    start = 8 + int.from_bytes(data[:8], "little")
+    for i in range(start + 3, len(data), 4):
+        data[i] ^= 0x80
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def cpu():
+    """A CPU without the features gives an error code, never an illegal instruction."""
+    qemu = shutil.which("qemu-x86_64")
+    if not qemu:
+        skip("qemu-user is not installed")
+    for target, machine, want in (("x86-64-v3", "Nehalem", "5"), ("x86-64-v3", "max", "0"),
+                                  ("x86-64-v4", "max,-avx512f", "5"), ("x86-64-v2", "core2duo", "5"),
+                                  ("x86-64", "core2duo", "0"), ("x86-64", "qemu64", "0"),
+                                  ("x86-64-v3", "max,-fma", "5"), ("x86-64-v3", "max,-xsave", "5")):
+        program = build("cpu", [compile_net("net", "--cpu", target)])
+        got = run(qemu, "-cpu", machine, program, check=False)
+        check(got.returncode == 0 and got.stdout.split()[-1:] == [want],
+              "object for %s on %s: status %d, %s" % (target, machine, got.returncode, got.stdout))
+
+
+def affinity():
+    program = build("cpus", [])
+    check(run("taskset", "-c", "0", program).strip() == "1", "one CPU in the mask, but not one thread")
+    everything = str(len(os.sched_getaffinity(0)))
+    check(int(run(program)) <= int(everything), "more threads than CPUs in the mask")
+
+
+def quota():
+    """A container's CPU quota of one CPU gives one thread, where this process may make a control group."""
+    program = build("cpus", [])
+    for top, limits in (
+        ("/sys/fs/cgroup", [("cpu.max", "100000 100000")]),
+        ("/sys/fs/cgroup/cpu", [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "100000")]),
+    ):
+        if not os.path.exists(os.path.join(top, "cgroup.procs")):
+            continue
+        group = os.path.join(top, "cnnc-test-%d" % os.getpid())
+        try:
+            os.mkdir(group)
+        except OSError:
+            continue
+        try:
+            for key, value in limits:
+                with open(os.path.join(group, key), "w") as f:
+                    f.write(value)
+            got = run("sh", "-c", "echo $$ >%s/cgroup.procs && exec %s" % (group, program), check=False)
+        except OSError:
+            continue
+        finally:
+            os.rmdir(group)
+        if got.returncode == 0:
+            check(got.stdout.strip() == "1", "%s, quota of one CPU: %s threads" % (top, got.stdout.strip()))
+            return
+    skip("no control group can be made here")
+
+
+def reproducible():
+    """The same input gives the same bytes."""
+    compile_net("net")
+    with open("net.o", "rb") as f, open("net.h", "rb") as g:
+        first = f.read(), g.read()
+    compile_net("net")
+    with open("net.o", "rb") as f, open("net.h", "rb") as g:
+        check(first == (f.read(), g.read()), "a second run gave other bytes")
+
+
+if __name__ == "__main__":
+    case = globals()[sys.argv[1]]
+    with tempfile.TemporaryDirectory(prefix="cnnc-link-") as place:
+        os.chdir(place)
+        case()
