@@ -1,0 +1,24 @@
+/* Questions about layouts that several lowerings ask. */
+#include "ir/lower/shapes.h"
+
+int shape_lane_dim(const Type *t) {
+    PhysicalPart part[MAX_PARTS];
+    for (int p = type_parts(t, part) - 1; p >= 0; p--)
+        if (part[p].extent.size > 1)
+            return part[p].dim;
+    return t->rank ? t->rank - 1 : 0;
+}
+
+uint8_t shape_lanes(const Type *t, int d, uint8_t want) {
+    if (d < 0 || d >= t->rank || (t->dim[d].size == 1 && !t->dim[d].by_n))
+        return want;
+    uint32_t block = 0;
+    for (int p = 0; p < t->layout.nparts; p++)
+        if (t->layout.part[p].dim == d && t->layout.part[p].factor)
+            block = t->layout.part[p].factor; /* the innermost wins */
+    if (block && t->layout.lo[d])
+        return 1; /* a border shifts the blocks */
+    while (block && want > 1 && block % want)
+        want /= 2;
+    return want;
+}

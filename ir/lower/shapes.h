@@ -1,0 +1,13 @@
+/* Questions about layouts that several lowerings ask. Answered in shapes.c. */
+#ifndef IR_LOWER_SHAPES_H
+#define IR_LOWER_SHAPES_H
+
+#include "ir/type.h"
+
+/* The dimension that is innermost in memory, by its part with more than one element; else the last. */
+int shape_lane_dim(const Type *t);
+/* The most lanes, at most `want`, for which `lanes` elements along dimension d from any multiple of `lanes`
+ * on are evenly spaced in memory. d outside the rank, or of extent 1: broadcast, so `want`. */
+uint8_t shape_lanes(const Type *t, int d, uint8_t want);
+
+#endif
