@@ -48,6 +48,12 @@ void attr_defaults(const AttrTable *t, void *attrs);
 void attr_print(StrBuf *sb, const AttrTable *t, const void *attrs);
 bool attr_equal(const AttrTable *t, const void *a, const void *b);
 uint64_t attr_hash(const AttrTable *t, const void *attrs);
+/* Reads what attr_print wrote (nothing at all gives the defaults) into a struct of t->size bytes; `owner` is
+ * what messages call the op. Unknown, repeated, missing and out-of-range attributes are errors. */
+bool attr_parse(Lexer *lx, const AttrTable *t, void *attrs, const char *owner);
+/* The shortest decimal that reads back to the same double. */
+void attr_print_float(StrBuf *sb, double v);
+
 /* NULL, or which row is out of its range and why. */
 const char *attr_fault(Context *cx, const AttrTable *t, const void *attrs);
 

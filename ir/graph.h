@@ -11,6 +11,8 @@ typedef uint32_t NodeId;
 #define NO_VALUE UINT32_MAX
 #define NO_NODE UINT32_MAX
 
+enum { MAX_OPERANDS = 16 }; /* of one node, extra operands of its regions included */
+
 typedef enum OpId {
 #define OP(id) OP_##id,
 #include "ir/ops.def"
@@ -89,6 +91,11 @@ struct Graph {
     bool n_fixed;          /* only n == batch is legal */
     const char **classes;  /* NULL or names of the outputs' classes */
     uint32_t n_classes;
+    bool derived; /* made by a pass: a new value has no origin unless it is given one; else it is its own */
+    struct {
+        struct GraphName *slots;
+        uint32_t len, cap;
+    } names; /* of values; graph.c */
 };
 
 Graph *graph_new(Context *cx, const char *name);
@@ -105,6 +112,13 @@ ValueId graph_node(Graph *g, OpId op, const ValueId *operands, uint32_t n, const
 void graph_output(Graph *g, const char *name, ValueId v);
 /* `want`, or want.1, want.2 ... when taken; letters, digits, '_' and '.' stay, the rest becomes '_'. */
 const char *graph_unique_name(Graph *g, const char *want);
+/* Give a value another name, made unique. */
+void graph_rename(Graph *g, ValueId v, const char *want);
+/* For builders of graphs that push a Value themselves: name it, made unique; enter all names anew. */
+void graph_name_value(Graph *g, ValueId v, const char *want);
+void graph_index_names(Graph *g);
+/* The value of that name, or NO_VALUE. */
+ValueId graph_find(const Graph *g, const char *name);
 
 static inline Value *graph_value(Graph *g, ValueId v) { return &g->values.data[v]; }
 static inline Node *graph_def(Graph *g, ValueId v) {
