@@ -1,0 +1,240 @@
+/* Reading a layer's arguments by the rows of its table. Every fault is reported at the place of the argument.
+ */
+#include "frontend/frontend.h"
+#include "frontend/layers.h"
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const layer_keys[] = {"type", "name", "inputs"};
+
+static uint32_t arg_index(const LayerRow *row, const char *name) {
+    for (uint32_t i = 0; i < row->n_args; i++)
+        if (strcmp(row->args[i].name, name) == 0)
+            return i;
+    return row->n_args;
+}
+
+const Arg *layer_arg(const LayerCall *c, const char *name) {
+    return &c->args[arg_index(c->row, name)];
+}
+
+/* A fault of the argument: the layer's pointer and name, the argument's line and column. */
+static Loc loc_of(const LayerCall *c, uint32_t offset) {
+    Loc loc = json_loc_at(c->doc, offset);
+    loc.pointer = c->loc.pointer;
+    loc.name = c->loc.name;
+    return loc;
+}
+
+Loc layer_arg_loc(const LayerCall *c, const char *name) {
+    const Arg *a = layer_arg(c, name);
+    return a->at ? loc_of(c, a->at->key_offset) : c->loc;
+}
+
+static bool wrong_type(const LayerCall *c, const Json *j, const char *name, const char *want) {
+    Loc loc = loc_of(c, j->offset);
+    return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must be %s, not %s", name, want,
+                      json_kind_text(j));
+}
+
+static bool out_of_range(const LayerCall *c, const Json *j, const ArgRow *r) {
+    Loc loc = loc_of(c, j->offset);
+    Diag *d = &c->cx->diag;
+    if (r->hi >= 2147483647.0)
+        return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be at least %g", r->name, j->num,
+                          r->lo);
+    return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be from %g to %g", r->name, j->num,
+                      r->lo, r->hi);
+}
+
+static bool unsupported(const LayerCall *c, const Json *j, const ArgRow *r, const char *only) {
+    Loc loc = loc_of(c, j->offset);
+    return diag_error(&c->cx->diag, DIAG_UNSUPPORTED_ARGUMENT, &loc,
+                      "only %s = %s is supported by this version", r->name, only);
+}
+
+static bool in_range(const ArgRow *r, double v) {
+    return (r->lo == 0 && r->hi == 0) || (v >= r->lo && v <= r->hi);
+}
+
+static bool read_int(const LayerCall *c, const Json *j, const ArgRow *r, int64_t *out) {
+    if (j->kind == JSON_NUMBER && !j->is_int) {
+        Loc loc = loc_of(c, j->offset);
+        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must be a whole number, not %.17g",
+                          r->name, j->num);
+    }
+    if (j->kind != JSON_NUMBER)
+        return wrong_type(c, j, r->name, "a whole number");
+    if (!in_range(r, j->num))
+        return out_of_range(c, j, r);
+    *out = (int64_t)j->num;
+    return true;
+}
+
+static bool read_pair(const LayerCall *c, const Json *j, const ArgRow *r, const char *want, Arg *a) {
+    bool may_null = r->kind == ARG_PAIR_OR_IN;
+    if (j->kind == JSON_NUMBER) {
+        if (!read_int(c, j, r, &a->v[0]))
+            return false;
+        a->v[1] = a->v[0];
+        return true;
+    }
+    if (j->kind == JSON_NULL && may_null)
+        return true;
+    if (j->kind != JSON_ARRAY)
+        return wrong_type(c, j, r->name, want);
+    if (j->n != 2) {
+        Loc loc = loc_of(c, j->offset);
+        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must have 2 elements, not %u", r->name,
+                          j->n);
+    }
+    int64_t *v = a->v;
+    for (const Json *e = j->first; e; e = e->next, v++)
+        if (!(e->kind == JSON_NULL && may_null) && !read_int(c, e, r, v))
+            return false;
+    return true;
+}
+
+static bool read_padding(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    static const char *const want = "a whole number, a list of two, \"same\" or \"valid\"";
+    if (j->kind != JSON_STRING)
+        return read_pair(c, j, r, want, a);
+    if (strcmp(j->str, "same") == 0)
+        a->mode = PAD_SAME;
+    else if (strcmp(j->str, "valid") == 0)
+        a->mode = PAD_VALID;
+    else
+        return wrong_type(c, j, r->name, want);
+    return true;
+}
+
+static bool read_bool(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    if (j->kind != JSON_BOOL)
+        return wrong_type(c, j, r->name, "true or false");
+    if (r->fixed && j->b != (r->def != 0))
+        return unsupported(c, j, r, r->def != 0 ? "true" : "false");
+    a->v[0] = j->b;
+    return true;
+}
+
+static bool read_arg(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    switch (r->kind) {
+    case ARG_INT:
+        return read_int(c, j, r, &a->v[0]);
+    case ARG_FLOAT:
+        if (j->kind != JSON_NUMBER)
+            return wrong_type(c, j, r->name, "a number");
+        a->f = j->num;
+        return in_range(r, j->num) || out_of_range(c, j, r);
+    case ARG_BOOL:
+        return read_bool(c, j, r, a);
+    case ARG_PAIR:
+    case ARG_PAIR_OR_IN:
+        return read_pair(c, j, r, "a whole number or a list of two", a);
+    case ARG_PADDING:
+        return read_padding(c, j, r, a);
+    case ARG_WORD:
+        if (j->kind != JSON_STRING)
+            return wrong_type(c, j, r->name, "a string");
+        return strcmp(j->str, r->word) == 0 || unsupported(c, j, r, intern_f(c->cx, "\"%s\"", r->word));
+    case ARG_NULL:
+        return j->kind == JSON_NULL || unsupported(c, j, r, "null");
+    }
+    return false;
+}
+
+/* Keys that are no argument of this layer. */
+static bool check_keys(const LayerCall *c) {
+    enum { N_KEYS = sizeof layer_keys / sizeof *layer_keys };
+    const char *known[MAX_ARGS + N_KEYS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->row->n_args; i++)
+        known[n++] = c->row->args[i].name;
+    for (uint32_t i = 0; i < N_KEYS; i++)
+        known[n++] = layer_keys[i];
+    bool ok = true;
+    for (const Json *m = c->object->first; m; m = m->next)
+        ok &= check_key(c->doc, m, known, n, c->row->type, &c->loc);
+    return ok;
+}
+
+bool layer_read_args(LayerCall *c) {
+    bool ok = check_keys(c);
+    for (uint32_t i = 0; i < c->row->n_args; i++) {
+        const ArgRow *r = &c->row->args[i];
+        Arg *a = &c->args[i];
+        const Json *j = json_get(c->object, r->name);
+        if (j && j->kind == JSON_NULL && r->from)
+            j = NULL; /* PyTorch's None */
+        if (j) {
+            a->at = j;
+            ok &= read_arg(c, j, r, a);
+        } else if (r->required) {
+            ok =
+                diag_error(&c->cx->diag, DIAG_MISSING_KEY, &c->loc, "%s needs \"%s\"", c->row->type, r->name);
+        } else if (r->from) {
+            *a = *layer_arg(c, r->from);
+        } else {
+            a->v[0] = a->v[1] = r->kind == ARG_FLOAT ? 0 : (int64_t)r->def;
+            a->f = r->def;
+        }
+    }
+    return ok;
+}
+
+/* Only where the rank is right: a wrong rank is the op's to report. */
+bool layer_check_input(LayerCall *c) {
+    const Value *in = graph_value(c->g, c->inputs[0]);
+    const Type *t = &in->type;
+    if (c->row->rank && t->rank != c->row->rank)
+        return true;
+    bool ok = true;
+    for (uint32_t i = 0; i < c->row->n_args; i++) {
+        const ArgRow *r = &c->row->args[i];
+        int dim = r->dim < 0 ? t->rank + r->dim : r->dim;
+        if (r->dim == 0 || dim < 1 || c->args[i].v[0] == t->dim[dim].size)
+            continue;
+        Loc loc = layer_arg_loc(c, r->name);
+        ok = diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &loc,
+                        "%s is %" PRId64 ", but its input has %" PRId64 " %s", r->name, c->args[i].v[0],
+                        t->dim[dim].size, r->unit);
+        StrBuf sb = sb_new(&c->cx->arena);
+        type_print(&sb, t);
+        diag_hint(&c->cx->diag, "the input is \"%s\", %s", in->name, sb_str(&sb));
+    }
+    return ok;
+}
+
+/* One term of a shape: an argument, an element of a pair ("kernel_size.1") or a quotient
+ * ("in_channels/groups"). */
+static bool eval_dim(const LayerCall *c, const char *expr, int64_t *out) {
+    char name[32] = {0};
+    size_t n = strcspn(expr, "./");
+    memcpy(name, expr, n < sizeof name ? n : sizeof name - 1);
+    const Arg *a = layer_arg(c, name);
+    *out = a->v[expr[n] == '.' && expr[n + 1] == '1'];
+    if (expr[n] != '/')
+        return true;
+    const char *divisor = expr + n + 1;
+    int64_t by = layer_arg(c, divisor)->v[0];
+    if (*out % by != 0) {
+        Loc loc = layer_arg_loc(c, divisor);
+        return diag_error(&c->cx->diag, DIAG_BAD_ARGUMENT, &loc,
+                          "%s is %" PRId64 ", which %s = %" PRId64 " does not divide", name, *out, divisor,
+                          by);
+    }
+    *out /= by;
+    return true;
+}
+
+bool layer_param_type(const LayerCall *c, const ParamRow *p, Type *out) {
+    Dim dims[4] = {0};
+    for (uint32_t i = 0; i < p->rank; i++)
+        if (!eval_dim(c, p->dims[i], &dims[i].size))
+            return false;
+    *out = type_make(DT_F32, p->rank, dims);
+    const char *fault = type_fault(c->cx, out);
+    if (fault)
+        return diag_error(&c->cx->diag, DIAG_SIZE_OVERFLOW, &c->loc, "its %s: %s", p->name, fault);
+    return true;
+}

@@ -1,0 +1,62 @@
+/* What the files of the front end share. */
+#ifndef FRONTEND_FRONTEND_H
+#define FRONTEND_FRONTEND_H
+
+#include "frontend/import.h"
+#include "frontend/json.h"
+
+/* Something a layer may take as input: an input of the model or an earlier layer. */
+typedef struct Entry {
+    const char *name; /* interned; NULL while it has none */
+    ValueId value;    /* NO_VALUE: not built, because of a fault reported already */
+    bool is_layer, used;
+    uint32_t index; /* among the inputs or the layers */
+    Loc loc;
+} Entry;
+
+typedef struct ModelImport {
+    Context *cx;
+    const ImportOptions *o;
+    JsonDoc doc;
+    Graph *g;
+    VEC(Entry) entries; /* inputs first, then layers */
+    uint32_t *slots;    /* hash table of entries by name: index + 1, or 0 */
+    uint32_t n_slots;   /* a power of two */
+    uint32_t n_inputs;
+} ModelImport;
+
+/* json_model.c */
+Graph *import_json(Context *cx, const char *path, const ImportOptions *o, const char **weights_path);
+/* The entry of this name, or NULL. */
+Entry *model_find(const ModelImport *m, const char *name);
+/* Name an entry; false (without a diagnostic) when an earlier one has the name. */
+bool model_name_entry(ModelImport *m, uint32_t entry, const char *name);
+/* A reference to something that is not there: the error and the nearest name. */
+bool model_unknown_name(const ModelImport *m, const Json *at, const Loc *loc, const char *name);
+/* `key`'s value if it is there and of this kind, else NULL, with an error when it is of another kind. */
+const Json *model_member(const ModelImport *m, const Json *object, const char *key, JsonKind kind,
+                         const Loc *loc, bool *ok);
+/* A usable name: a string that is neither empty nor very long. */
+bool model_name_ok(const ModelImport *m, const Json *j, const Loc *loc);
+/* `loc` moved to another place of the file. */
+Loc model_loc(const ModelImport *m, const Loc *loc, uint32_t offset);
+
+/* keys.c: false and a diagnostic, with the nearest known one, when member `m` is none of `known`. `what` is
+ * whose keys these are; pointer and name are taken from `loc`. */
+bool check_key(const JsonDoc *d, const Json *m, const char *const *known, uint32_t n, const char *what,
+               const Loc *loc);
+
+/* json_layers.c: the list "layers". */
+void import_layers(ModelImport *m, const Json *layers);
+
+/* weights.c: `strict`: tensors that the graph does not know are errors. */
+bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, Weights *out);
+
+/* init.c: PyTorch's initial distributions. */
+bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out);
+
+/* Room for every parameter, checked against what this machine can sensibly hold. */
+enum { WEIGHTS_MAX_GIB = 8 };
+bool weights_alloc(Context *cx, const Graph *g, Weights *out);
+
+#endif

@@ -1,0 +1,71 @@
+/* The door of the front end: which reader a file needs, and where its weights come from. */
+#include "frontend/frontend.h"
+#include "ir/base/file.h"
+#include <string.h>
+#include <unistd.h>
+
+enum { CNNIR_MAX_BYTES = 64 << 20 };
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o) {
+    FileData file;
+    if (o->n_shapes) {
+        diag_error(&cx->diag, DIAG_INPUT_SHAPE, NULL, "--input-shape does not apply to a .cnnir file");
+        diag_hint(&cx->diag, "its types are written in it");
+        return NULL;
+    }
+    if (!file_read(cx, path, CNNIR_MAX_BYTES, &file))
+        return NULL;
+    Graph *g = graph_parse(cx, intern(cx, path), file.data, file.size);
+    if (g && !graph_verify(g))
+        return NULL;
+    if (g && !g->n_fixed)
+        g->batch = o->batch;
+    return g;
+}
+
+static Graph *refuse(Context *cx, const char *path) {
+    Loc loc = {.file = intern(cx, path)};
+    if (ends_with(path, ".onnx")) {
+        diag_error(&cx->diag, DIAG_ONNX_UNSUPPORTED, &loc, "this version does not read ONNX files");
+        diag_hint(&cx->diag, "tools/export_torch.py writes model JSON from PyTorch");
+    } else {
+        diag_error(&cx->diag, DIAG_FILE_TYPE, &loc, "a model file ends in .json or .cnnir");
+    }
+    return NULL;
+}
+
+/* --weights, then --init-seed, then the file that the model names. */
+static bool find_weights(Context *cx, const Graph *g, const char *path, const char *own,
+                         const ImportOptions *o, Weights *out) {
+    bool strict = !ends_with(path, ".cnnir"); /* passes drop parameters from a graph, not from the file */
+    *out = (Weights){0};
+    if (o->weights)
+        return weights_from_file(cx, g, o->weights, strict, out);
+    if (o->init_seed >= 0)
+        return weights_from_seed(cx, g, (uint64_t)o->init_seed, out);
+    if (own && !(o->weights_optional && access(own, F_OK) != 0))
+        return weights_from_file(cx, g, own, strict, out);
+    if (g->params.len == 0)
+        return weights_alloc(cx, g, out);
+    if (o->weights_optional)
+        return true;
+    Loc loc = {.file = intern(cx, path)};
+    diag_error(&cx->diag, DIAG_NO_WEIGHTS, &loc, "the model has %u parameters, but no weights",
+               g->params.len);
+    return diag_hint(
+        &cx->diag, "name a file with --weights or with \"weights\" in the model, or ask for random ones with "
+                   "--init-seed N");
+}
+
+Graph *import_model(Context *cx, const char *path, const ImportOptions *o, Weights *weights) {
+    const char *own = NULL;
+    Graph *g = ends_with(path, ".json")    ? import_json(cx, path, o, &own)
+               : ends_with(path, ".cnnir") ? import_cnnir(cx, path, o)
+                                           : refuse(cx, path);
+    return g && find_weights(cx, g, path, own, o, weights) ? g : NULL;
+}

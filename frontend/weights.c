@@ -1,0 +1,158 @@
+/* Weights by name from a safetensors file, as dense f32. Every missing, extra and mis-shaped tensor is named.
+ */
+#include "frontend/frontend.h"
+#include "ir/base/file.h"
+#include "runtime/cnnrt/cnnrt.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CANDIDATES = 2000 };
+
+/* A tensor of the file, or (while looking one up) just its name. */
+typedef struct Named {
+    const char *name;
+    bool used;
+    cnnrt_st_tensor t;
+} Named;
+
+typedef struct Loading {
+    Context *cx;
+    const Graph *g;
+    Loc loc;
+    Named *tensors; /* sorted by name */
+    size_t n;
+} Loading;
+
+bool weights_alloc(Context *cx, const Graph *g, Weights *out) {
+    uint64_t total = 0, limit = (uint64_t)WEIGHTS_MAX_GIB << 30;
+    out->data = NEW_ARRAY(&cx->arena, const float *, g->params.len + 1);
+    for (uint32_t i = 0; i < g->params.len; i++) {
+        const Value *v = &g->values.data[g->params.data[i]];
+        int64_t n = type_elems(&v->type, 1);
+        if (v->type.dtype != DT_F32 || type_has_n(&v->type))
+            return diag_error(&cx->diag, DIAG_WEIGHTS_DTYPE, &v->loc,
+                              "parameter \"%s\" is not a fixed tensor of f32", v->key);
+        if (n < 0 || (uint64_t)n > limit / sizeof(float) || (total += (uint64_t)n * sizeof(float)) > limit)
+            return diag_error(&cx->diag, DIAG_MODEL_SIZE, &v->loc, "the parameters take more than %d GiB",
+                              WEIGHTS_MAX_GIB);
+    }
+    return true;
+}
+
+static int by_name(const void *a, const void *b) {
+    const Named *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static const char *shape_text(Context *cx, const int64_t *dim, uint32_t rank) {
+    StrBuf sb = sb_new(&cx->arena);
+    sb_putc(&sb, '[');
+    for (uint32_t i = 0; i < rank; i++)
+        sb_printf(&sb, i ? ",%" PRId64 : "%" PRId64, dim[i]);
+    sb_putc(&sb, ']');
+    return sb_str(&sb);
+}
+
+static const char *type_text(Context *cx, const Type *t) {
+    StrBuf sb = sb_new(&cx->arena);
+    type_print(&sb, t);
+    return sb_str(&sb);
+}
+
+static bool open_file(Loading *l, const FileData *file) {
+    cnnrt_safetensors st;
+    char why[256] = "the header is damaged";
+    size_t at = 0;
+    if (cnnrt_st_open(&st, file->data, file->size, why, sizeof why, &at) != CNNRT_OK)
+        return diag_error(&l->cx->diag, DIAG_WEIGHTS_FORMAT, &l->loc,
+                          "not a sound safetensors file: %s (at byte %zu)", why, at);
+    l->tensors = NEW_ARRAY(&l->cx->arena, Named, st.count + 1);
+    size_t cursor = 0;
+    for (cnnrt_st_tensor t; l->n < st.count && cnnrt_st_next(&st, &cursor, &t);)
+        l->tensors[l->n++] = (Named){.name = intern_n(l->cx, t.name, t.name_bytes), .t = t};
+    qsort(l->tensors, l->n, sizeof *l->tensors, by_name);
+    return true;
+}
+
+static bool missing(const Loading *l, const Value *v) {
+    diag_error(&l->cx->diag, DIAG_WEIGHTS_MISSING, &l->loc, "tensor \"%s\" is missing: %s", v->key,
+               type_text(l->cx, &v->type));
+    if (diag_full(&l->cx->diag))
+        return false;
+    const char **names = NEW_ARRAY(&l->cx->arena, const char *, MAX_CANDIDATES);
+    size_t n = 0;
+    for (size_t i = 0; i < l->n && n < MAX_CANDIDATES; i++)
+        if (!l->tensors[i].used)
+            names[n++] = l->tensors[i].name;
+    const char *near = diag_nearest(v->key, names, n);
+    return near && diag_hint(&l->cx->diag, "the file has \"%s\"", near);
+}
+
+static bool same_shape(const cnnrt_st_tensor *t, const Type *type) {
+    if (t->rank != type->rank)
+        return false;
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dim[i] != type->dim[i].size)
+            return false;
+    return true;
+}
+
+/* The parameter's elements, or NULL after a diagnostic. */
+static const float *load(Loading *l, const Value *v) {
+    Diag *d = &l->cx->diag;
+    Named key = {.name = v->key};
+    Named *found = l->n ? bsearch(&key, l->tensors, l->n, sizeof *l->tensors, by_name) : NULL;
+    if (!found) {
+        missing(l, v);
+        return NULL;
+    }
+    const cnnrt_st_tensor *t = &found->t;
+    found->used = true;
+    if (!same_shape(t, &v->type)) {
+        int64_t want[MAX_RANK];
+        for (int i = 0; i < v->type.rank; i++)
+            want[i] = v->type.dim[i].size;
+        diag_error(d, DIAG_WEIGHTS_SHAPE, &l->loc, "tensor \"%s\" has shape %s, but the model needs %s",
+                   v->key, shape_text(l->cx, t->dim, t->rank), shape_text(l->cx, want, v->type.rank));
+        return NULL;
+    }
+    if (t->dtype != CNNRT_F32 && t->dtype != CNNRT_F16 && t->dtype != CNNRT_BF16 && t->dtype != CNNRT_F64) {
+        diag_error(d, DIAG_WEIGHTS_DTYPE, &l->loc,
+                   "tensor \"%s\" has a dtype that this version does not read", v->key);
+        diag_hint(d, "F32, F16, BF16 and F64 are read");
+        return NULL;
+    }
+    size_t n = (size_t)type_elems(&v->type, 1);
+    float *data = arena_array(&l->cx->arena, n, sizeof *data);
+    cnnrt_to_f32(data, t->data, t->dtype, n);
+    return data;
+}
+
+/* PyTorch counts batches in an integer beside the statistics; inference has no use for it. */
+static bool is_counter(const char *name) {
+    static const char suffix[] = "num_batches_tracked";
+    size_t n = strlen(name), k = sizeof suffix - 1;
+    return n >= k && strcmp(name + n - k, suffix) == 0 && (n == k || name[n - k - 1] == '.');
+}
+
+bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, Weights *out) {
+    Loading l = {.cx = cx, .g = g, .loc = {.file = intern(cx, path)}};
+    FileData file;
+    uint32_t errors = cx->diag.errors;
+    *out = (Weights){.file = l.loc.file};
+    if (!weights_alloc(cx, g, out) || !file_read(cx, path, (size_t)WEIGHTS_MAX_GIB << 30, &file) ||
+        !open_file(&l, &file))
+        return false;
+    for (uint32_t i = 0; i < g->params.len; i++)
+        out->data[i] = load(&l, &g->values.data[g->params.data[i]]);
+    for (size_t i = 0; i < l.n && strict; i++)
+        if (!l.tensors[i].used && !is_counter(l.tensors[i].name))
+            diag_error(&cx->diag, DIAG_WEIGHTS_EXTRA, &l.loc, "tensor \"%s\" is not in the model",
+                       l.tensors[i].name);
+    return cx->diag.errors == errors;
+}
+
+bool import_weights(Context *cx, const Graph *g, const char *path, Weights *out) {
+    return weights_from_file(cx, g, path, true, out);
+}
