@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from common import NETS, check, close, cnnc, compiled, cpus, export_torch, net, run, workplace
+from common import NETS, check, close, cnnc, compiled, cpus, export_torch, net, reference, run, workplace
 
 BATCH = 3
 
@@ -20,8 +20,7 @@ def sweep(name, directory):
     shape = NETS[name][1]
     torch.manual_seed(2)
     x = torch.rand(BATCH, *shape)
-    with torch.no_grad():
-        want = module(x)
+    want = reference(name, module, x)
     common = [path, "--weights", weights, "--batch", str(BATCH), "--input-shape", "image=" + "x".join(map(str, shape))]
     for cpu in cpus():
         ident = "%s_%s" % (name, cpu.replace("-", "_"))
@@ -48,8 +47,7 @@ def full_size(name, directory, size):
     module, path, weights = net(name, directory)
     torch.manual_seed(3)
     x = torch.rand(1, 3, size, size)
-    with torch.no_grad():
-        want = module(x)
+    want = reference(name, module, x)
     model = compiled(directory, name, [path, "--weights", weights])
     got = run(model, x)
     close(got, want, "%s, native, %d x %d" % (name, size, size))

@@ -1,0 +1,150 @@
+"""One process, two engines, taking turns: the compiled object through ctypes, and ONNX Runtime. A turn is a block of
+calls that lasts about two milliseconds, or one call when that is longer; the ratio is of the medians over all turns.
+Both sides' outputs are compared first. Runs under bench/.venv's Python.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy
+import onnxruntime
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import native  # noqa: E402
+
+CNNC = os.environ["CNNC"]
+MEAN_STD = {"lenet5": (0.286, 0.353), "simplecnn": (0.286, 0.353)}  # inside the model file, outside the ONNX file
+NETS = {"lenet5": (1, 28), "simplecnn": (1, 28), "resnet18": (3, 224), "resnet50": (3, 224)}
+FLOOR = {"lenet5": 1.0, "resnet18": 1.5, "resnet50": 1.5}  # ours / ONNX Runtime with one thread, at most
+TURN = 0.002
+
+
+def compile_net(name, folder):
+    """(loaded model, seconds to compile)."""
+    base = os.path.join(folder, name)
+    start = time.perf_counter()
+    subprocess.run([CNNC, os.path.join(ROOT, "examples", name, name + ".json"), "--weights", base + ".safetensors",
+                    "--name", name, "-o", base + ".o"], check=True)
+    seconds = time.perf_counter() - start
+    runtime = os.path.join(os.path.dirname(os.path.abspath(CNNC)), "runtime", "libcnnrt.a")
+    return native.Model(native.link(base + ".o", os.path.abspath(base + ".so"), runtime), name), seconds
+
+
+def ours(model, x, threads):
+    arguments, outputs = model.bind(1, [x.tobytes()], threads)
+    infer = model.d.infer
+    return lambda: infer(*arguments), lambda: numpy.frombuffer(outputs[0].raw, numpy.float32)
+
+
+def theirs(path, x, threads):
+    """ONNX Runtime with its graph optimisations on and its input and output bound, so that a call copies nothing."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    shape = session.get_outputs()[0].shape
+    y = numpy.empty(shape, numpy.float32)
+    binding = session.io_binding()
+    binding.bind_input("image", "cpu", 0, numpy.float32, x.shape, x.ctypes.data)
+    binding.bind_output("y", "cpu", 0, numpy.float32, shape, y.ctypes.data)
+    return lambda: session.run_with_iobinding(binding), lambda: y.reshape(-1)
+
+
+def block(call):
+    """Calls a turn, after warming up."""
+    for _ in range(3):
+        start = time.perf_counter()
+        call()
+        last = time.perf_counter() - start
+    return max(1, int(TURN / last))
+
+
+def turns(a, b, seconds):
+    """Medians of the time of one call of a and of b, in alternation."""
+    calls, times = (block(a), block(b)), ([], [])
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[1]) < 5:
+        for call, count, out in ((a, calls[0], times[0]), (b, calls[1], times[1])):
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            out.append((time.perf_counter() - start) / count)
+    return statistics.median(times[0]), statistics.median(times[1]), len(times[0])
+
+
+def memory(name, folder):
+    """What `cnnc info` says of the workspace and of the largest live set."""
+    base = os.path.join(folder, name)
+    text = subprocess.run([CNNC, "info", os.path.join(ROOT, "examples", name, name + ".json"), "--weights",
+                           base + ".safetensors", "--json"], check=True, stdout=subprocess.PIPE).stdout
+    return json.loads(text)
+
+
+def measure(name, folder, threads, seconds):
+    channels, size = NETS[name]
+    x = numpy.random.default_rng(1).random((1, channels, size, size), dtype=numpy.float32)
+    model, compile_seconds = compile_net(name, folder)
+    call_a, result_a = ours(model, x, threads)
+    mean, std = numpy.float32(MEAN_STD.get(name, (0, 1)))
+    call_b, result_b = theirs(os.path.join(folder, name + ".onnx"), (x - mean) / std, threads)
+    status = call_a()
+    call_b()
+    error = numpy.abs(result_a() - result_b()).max() / numpy.abs(result_b()).max()
+    if status != 0 or not error < 1e-4:
+        sys.exit("bench: %s: status %d, the engines differ by %.1e" % (name, status, error))
+    a, b, count = turns(call_a, call_b, seconds)
+    info = memory(name, folder)
+    return {"net": name, "threads": threads, "ours_ms": a * 1e3, "ort_ms": b * 1e3, "ratio": a / b, "turns": count,
+            "compile_s": compile_seconds, "workspace_bytes": info["memory"]["workspace_bytes"],
+            "live_bytes": info["memory"]["live_bytes"], "error": float(error)}
+
+
+def verdicts(rows):
+    """What the project promises, for the rows measured: (text, kept)."""
+    for r in rows:
+        limit = FLOOR.get(r["net"]) if r["threads"] == 1 else None
+        if limit:
+            yield "%s: %.2f times ONNX Runtime's time, at most %.2f" % (r["net"], r["ratio"], limit), r["ratio"] <= limit
+        if r["net"] == "resnet50":
+            yield "resnet50: compiled in %.1f s, under 10" % r["compile_s"], r["compile_s"] < 10
+        memory_ratio = r["workspace_bytes"] / r["live_bytes"]
+        yield "%s: workspace %.3f times the live set, at most 1.15" % (r["net"], memory_ratio), memory_ratio <= 1.15
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("folder")
+    p.add_argument("nets", nargs="*", default=[])
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seconds", type=float, default=8, help="a net (default 8)")
+    p.add_argument("--json", metavar="FILE")
+    a = p.parse_args()
+    unknown = [n for n in a.nets if n not in NETS]
+    if unknown:
+        p.error("no net %s; there are %s" % (unknown[0], ", ".join(NETS)))
+    print("onnxruntime %s, batch 1, %d thread%s" % (onnxruntime.__version__, a.threads, "s" * (a.threads > 1)))
+    print("%-10s %12s %12s %9s %9s %12s" % ("net", "cnnc ms", "ort ms", "ratio", "compile", "work/live"))
+    rows = []
+    for name in a.nets or NETS:
+        r = measure(name, a.folder, a.threads, a.seconds)
+        rows.append(r)
+        print("%-10s %12.3f %12.3f %9.3f %7.1f s %12.3f" % (name, r["ours_ms"], r["ort_ms"], r["ratio"],
+              r["compile_s"], r["workspace_bytes"] / r["live_bytes"]), flush=True)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump({"format": "cnnc-bench/1", "rows": rows}, f, indent=2)
+    kept = True
+    for text, ok in verdicts(rows):
+        print("%-7s %s" % ("ok" if ok else "MISSED", text))
+        kept = kept and ok
+    sys.exit(not kept)
+
+
+if __name__ == "__main__":
+    main()
