@@ -122,7 +122,8 @@ ValueId graph_input(Graph *g, const char *name, Type type, Loc loc) {
 }
 
 ValueId graph_param(Graph *g, ValueKind kind, const char *name, const char *key, Type type, Loc loc) {
-    Value value = {.kind = kind, .type = type, .def = NO_NODE, .loc = loc, .key = intern(g->cx, key ? key : name)};
+    Value value = {
+        .kind = kind, .type = type, .def = NO_NODE, .loc = loc, .key = intern(g->cx, key ? key : name)};
     ValueId v = add_value(g, value, name);
     vec_push(&g->cx->arena, &g->params, v);
     return v;
@@ -158,11 +159,15 @@ ValueId graph_node(Graph *g, OpId op, const ValueId *operands, uint32_t n, const
     const AttrTable *table = &op_desc(op)->attrs;
     Arena *a = &g->cx->arena;
     Type type;
-    if (!infer(g, op, operands, n, attrs, loc, &type))
+    void *own = table->count ? arena_alloc(a, table->size) : NULL;
+    if (own && attrs)
+        memcpy(own, attrs, table->size);
+    else if (own)
+        attr_defaults(table, own);
+    if (!infer(g, op, operands, n, own, loc, &type))
         return NO_VALUE;
-    Node node = {.op = op, .n_operands = n, .loc = loc, .name = loc.name};
+    Node node = {.op = op, .n_operands = n, .attrs = own, .loc = loc, .name = loc.name};
     node.operands = arena_copy(a, operands, n * sizeof *operands);
-    node.attrs = table->count && attrs ? arena_copy(a, attrs, table->size) : NULL;
     node.result =
         add_value(g, (Value){.kind = VK_RESULT, .type = type, .def = g->nodes.len, .loc = loc}, name);
     vec_push(a, &g->nodes, node);

@@ -11,7 +11,11 @@ typedef uint32_t NodeId;
 #define NO_VALUE UINT32_MAX
 #define NO_NODE UINT32_MAX
 
-enum { MAX_OPERANDS = 16 }; /* of one node, extra operands of its regions included */
+enum {
+    MAX_OPERANDS = 16, /* of one node, extra operands of its regions included */
+    MAX_OUTPUTS = 256,
+    MAX_BATCH = 65536,
+};
 
 typedef enum OpId {
 #define OP(id) OP_##id,
