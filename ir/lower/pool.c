@@ -35,10 +35,6 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return a / b + (a % b > 0);
 }
 
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static void find_interior(Axis *a) {
     int64_t room = a->in - 1 - (a->taps - 1) * a->dilation + a->before;
     a->lo = clamp(ceil_div(a->before, a->stride), 0, a->out);
