@@ -130,6 +130,8 @@ static IxRange range_mod(IxRange a, int64_t c) {
 static IxRange leaf_range(const Kernel *k, const IdxNode *x, const RangeEnv *env) {
     if (x->kind == IX_CONST)
         return (IxRange){x->value, x->value};
+    if (x->kind == IX_N && env->n)
+        return (IxRange){env->n, env->n};
     if (x->kind == IX_N)
         return (IxRange){1, env->batch > 0 ? env->batch : INT64_MAX};
     if (x->value < 0 || x->value >= (int64_t)k->ranges.len)
@@ -168,7 +170,7 @@ IxRange ix_known(const Kernel *k, Idx x) {
 
 bool ix_range(const Kernel *k, Idx x, const int64_t *lo, const int64_t *hi, int64_t batch, int64_t *min,
               int64_t *max) {
-    IxRange r = ix_range_in(k, x, &(RangeEnv){lo, hi, batch});
+    IxRange r = ix_range_in(k, x, &(RangeEnv){.lo = lo, .hi = hi, .batch = batch});
     *min = r.lo;
     *max = r.hi;
     return range_bounded(r);

@@ -4,10 +4,11 @@
 
 #include "ir/loops/build.h"
 
-/* Ranges of the variables for ix_range_in; NULL arrays: the kernel's own. batch 0: unknown. */
+/* What ix_range_in is told: ranges of the variables (NULL arrays: the kernel's own), n exactly, or 1 to batch
+ * (0 and 0: n may be anything from 1). */
 typedef struct RangeEnv {
     const int64_t *lo, *hi;
-    int64_t batch;
+    int64_t batch, n;
 } RangeEnv;
 
 IxRange ix_range_in(const Kernel *k, Idx x, const RangeEnv *env);

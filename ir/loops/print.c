@@ -173,9 +173,7 @@ static void print_alloc(Printer *p, const Stmt *s) {
         sb_printf(p->sb, " at %" PRId64, b->offset);
 }
 
-static void print_block(Printer *p, const Block *b, int depth);
-
-static void print_for(Printer *p, const Stmt *s, int depth) {
+static void print_for_head(Printer *p, const Stmt *s) {
     sb_puts(p->sb, "for ");
     if (s->kind == FOR_VECTOR)
         sb_printf(p->sb, "vector(%d) ", s->lanes);
@@ -187,17 +185,18 @@ static void print_for(Printer *p, const Stmt *s, int depth) {
     idx_print(p->sb, p->k, s->hi);
     if (s->step != 1)
         sb_printf(p->sb, " step %" PRId64, s->step);
-    sb_puts(p->sb, " {\n");
-    print_block(p, &s->body, depth + 1);
-    sb_indent(p->sb, depth);
-    sb_putc(p->sb, '}');
 }
 
-static void print_if(Printer *p, const Stmt *s, int depth) {
+static void print_if_head(Printer *p, const Stmt *s) {
     sb_puts(p->sb, "if ");
     idx_print(p->sb, p->k, s->lo);
     sb_printf(p->sb, " %s ", if_cmp_names[s->cmp]);
     idx_print(p->sb, p->k, s->hi);
+}
+
+static void print_block(Printer *p, const Block *b, int depth);
+
+static void print_control(Printer *p, const Stmt *s, int depth) {
     sb_puts(p->sb, " {\n");
     print_block(p, &s->body, depth + 1);
     sb_indent(p->sb, depth);
@@ -209,8 +208,8 @@ static void print_if(Printer *p, const Stmt *s, int depth) {
     sb_putc(p->sb, '}');
 }
 
-static void print_stmt(Printer *p, const Stmt *s, int depth) {
-    sb_indent(p->sb, depth);
+/* One statement without its blocks. */
+static void print_head(Printer *p, const Stmt *s) {
     switch (s->op) {
     case LOP_STORE:
         sb_puts(p->sb, "store ");
@@ -228,24 +227,59 @@ static void print_stmt(Printer *p, const Stmt *s, int depth) {
         print_alloc(p, s);
         break;
     case LOP_FOR:
-        print_for(p, s, depth);
+        print_for_head(p, s);
         break;
     case LOP_IF:
-        print_if(p, s, depth);
+        print_if_head(p, s);
         break;
     default: /* the number is given after the operation: it cannot mention itself */
         sb_printf(p->sb, "%%%u = ", p->next);
         print_operation(p, s);
-        if (s->result < p->k->vals.len)
-            p->number[s->result] = p->next;
-        p->next++;
     }
-    sb_putc(p->sb, '\n');
+}
+
+static void number_result(Printer *p, const Stmt *s) {
+    if (s->op < LOP_VALUE_COUNT && s->result < p->k->vals.len)
+        p->number[s->result] = p->next;
+    p->next += s->op < LOP_VALUE_COUNT;
 }
 
 static void print_block(Printer *p, const Block *b, int depth) {
-    for (uint32_t i = 0; i < b->stmts.len; i++)
-        print_stmt(p, b->stmts.data[i], depth);
+    for (uint32_t i = 0; i < b->stmts.len; i++) {
+        const Stmt *s = b->stmts.data[i];
+        sb_indent(p->sb, depth);
+        print_head(p, s);
+        number_result(p, s);
+        if (s->op == LOP_FOR || s->op == LOP_IF)
+            print_control(p, s, depth);
+        sb_putc(p->sb, '\n');
+    }
+}
+
+static Printer printer(StrBuf *sb, const Kernel *k) {
+    Printer p = {.sb = sb, .k = k, .number = NEW_ARRAY(sb->arena, uint32_t, k->vals.len)};
+    for (uint32_t i = 0; i < k->vals.len; i++)
+        p.number[i] = NO_LVAL;
+    return p;
+}
+
+/* Give values their numbers up to `stop`; true when it was met. */
+static bool number_until(Printer *p, const Block *b, const Stmt *stop) {
+    for (uint32_t i = 0; i < b->stmts.len; i++) {
+        const Stmt *s = b->stmts.data[i];
+        if (s == stop)
+            return true;
+        number_result(p, s);
+        if (number_until(p, &s->body, stop) || number_until(p, &s->orelse, stop))
+            return true;
+    }
+    return false;
+}
+
+void stmt_print(StrBuf *sb, const Kernel *k, const Stmt *s) {
+    Printer p = printer(sb, k);
+    number_until(&p, &k->body, s);
+    print_head(&p, s);
 }
 
 static void print_param(StrBuf *sb, const Kernel *k, const LBuf *b) {
@@ -261,9 +295,7 @@ static void print_param(StrBuf *sb, const Kernel *k, const LBuf *b) {
 }
 
 static void print_kernel(StrBuf *sb, const Kernel *k, int depth) {
-    Printer p = {.sb = sb, .k = k, .number = NEW_ARRAY(sb->arena, uint32_t, k->vals.len)};
-    for (uint32_t i = 0; i < k->vals.len; i++)
-        p.number[i] = NO_LVAL;
+    Printer p = printer(sb, k);
     sb_indent(sb, depth);
     sb_puts(sb, "kernel ");
     print_global(sb, k->name);
@@ -375,7 +407,7 @@ static void mark_used(const LoopModule *m, const PrintOptions *o, bool *buf, boo
                 buf[m->bufs.data[i].alias] = true;
 }
 
-static void print_head(StrBuf *sb, const LoopModule *m) {
+static void print_module_head(StrBuf *sb, const LoopModule *m) {
     sb_puts(sb, "module ");
     print_global(sb, m->name);
     sb_printf(sb, " batch %" PRId64 "%s {\n", m->batch, m->n_fixed ? " fixed" : "");
@@ -390,7 +422,7 @@ void loops_print(StrBuf *sb, const LoopModule *m, const PrintOptions *o) {
     bool *buf = NEW_ARRAY(sb->arena, bool, m->bufs.len + 1);
     bool *kernel = NEW_ARRAY(sb->arena, bool, m->kernels.len + 1);
     mark_used(m, o, buf, kernel);
-    print_head(sb, m);
+    print_module_head(sb, m);
     for (uint32_t i = 0; i < m->bufs.len; i++)
         if (buf[i])
             print_modbuf(sb, m, &m->bufs.data[i]);

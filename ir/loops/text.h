@@ -16,6 +16,10 @@ extern const char *const modbuf_kind_names[]; /* by ModBufKind, then NULL */
 extern const char *const for_kind_names[];    /* by ForKind, then NULL */
 extern const char *const if_cmp_names[];      /* by IfCmp, then NULL */
 
+/* One statement as it stands in the text of its kernel, without its blocks; for messages. Its ids are valid.
+ */
+void stmt_print(StrBuf *sb, const Kernel *k, const Stmt *s);
+
 /* elem.c */
 double elem_get(DType t, const void *data, int64_t i);      /* of float types */
 int64_t elem_get_int(DType t, const void *data, int64_t i); /* of integer types and bool */
