@@ -55,7 +55,6 @@ static ValueId *find(Table *t, Graph *g, const Node *n, const Type *type) {
 }
 
 static void share_node(Rewrite *rw, Table *t, const Node *n) {
-    enum { MAX_OPERANDS = 16 };
     if (n->prologue || n->epilogue || n->n_operands > MAX_OPERANDS) {
         rw_copy(rw, n);
         return;

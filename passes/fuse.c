@@ -6,9 +6,6 @@
  * every operand of every member is at hand, and nothing can form a cycle. Then the groups are emitted. */
 #include "passes/util.h"
 
-/* Kernels take so many operands (ir/lower/lower.h), the result aside. */
-enum { MAX_OPERANDS = 14 };
-
 typedef struct Group {
     uint32_t last;     /* its last node; the group is emitted there */
     uint32_t next;     /* of a member: the node behind it in the chain, or NONE */
@@ -72,7 +69,8 @@ static void join(Fuse *f, uint32_t id) {
             continue;
         const int rank = producer_rank(&f->g->nodes.data[root]);
         const int best_rank = best == NONE ? 0 : producer_rank(&f->g->nodes.data[best]);
-        if (rank > best_rank || (rank == best_rank && f->group[root].last > f->group[best].last))
+        if (rank > best_rank ||
+            (best != NONE && rank == best_rank && f->group[root].last > f->group[best].last))
             best = root;
     }
     f->root[id] = best == NONE ? id : best;
@@ -143,6 +141,7 @@ static ValueId region_arg(Fuse *f, Region *r, ValueId old) {
 static bool build_region(Fuse *f, Region *r, uint32_t id, ValueId chain) {
     const Value *first = graph_value(f->g, chain);
     r->graph = graph_new(f->g->cx, first->name);
+    r->graph->derived = true;
     ValueId at = graph_arg(r->graph, first->name, first->type);
     for (; id != NONE; id = f->group[id].next) {
         const Node *n = &f->g->nodes.data[id];

@@ -1,0 +1,182 @@
+/* The way through the house, in one screen: import, passes, packed weights, object, files. */
+#include "driver/compile.h"
+#include "ir/base/file.h"
+#include "ir/base/lexer.h"
+#include <stdio.h>
+#include <string.h>
+
+static bool is_loop_module(Context *cx, const char *path);
+static bool import_graph(Compile *c);
+static bool import_loops(Compile *c);
+static const char *resume_at(const Compile *c);
+static uint64_t model_hash(const Compile *c);
+
+bool compile_all(Compile *c) {
+    return compile_import(c) && compile_passes(c) && compile_object(c);
+}
+
+bool compile_import(Compile *c) {
+    const Options *o = c->o;
+    const double start = watch_now();
+    c->watch = watch_new(c->cx, o, c->needs_loops);
+    if (!backend_target(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->target))
+        return false;
+    const bool ok = is_loop_module(c->cx, o->model) ? import_loops(c) : import_graph(c);
+    watch_time(&c->watch, "(import)", watch_now() - start);
+    return ok;
+}
+
+bool compile_passes(Compile *c) {
+    c->unit = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .loops = c->loaded};
+    c->unit.exact = c->o->math && !strcmp(c->o->math, "exact");
+    c->unit.keep_all = c->keep_all;
+    const PipelineOptions options = {.passes = c->o->passes ? c->o->passes : resume_at(c),
+                                     .verify_each = c->o->verify_each,
+                                     .watch_changes = c->o->print_changed,
+                                     .hook = watch_pass,
+                                     .hook_arg = &c->watch};
+    bool stopped;
+    if (!watch_start(&c->watch, &c->unit) || !passes_run(&c->unit, &options, &stopped) || c->watch.failed)
+        return false;
+    c->graph = c->unit.graph ? c->unit.graph : c->watch.graph;
+    c->loops = c->unit.loops;
+    return true;
+}
+
+bool compile_object(Compile *c) {
+    if (!c->needs_object || c->watch.stopped)
+        return true;
+    if (!c->loops || !c->loops->planned)
+        return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL, "an object needs the passes up to \"plan\"");
+    const double start = watch_now();
+    c->object =
+        (ObjectOptions){.name = c->name, .hash = model_hash(c), .with_prepare = c->o->external_weights};
+    if (!c->o->external_weights && !(c->object.weights = weights_pack(c)))
+        return false;
+    const double packed = watch_now();
+    watch_progress(&c->watch, "code");
+    const bool ok = backend_emit(c->cx, c->loops, &c->target, EMIT_OBJECT, &c->object, &c->code);
+    watch_progress(&c->watch, NULL);
+    watch_time(&c->watch, "(weights)", packed - start);
+    watch_time(&c->watch, "(code)", watch_now() - packed);
+    return ok;
+}
+
+/* ---- The parts ---- */
+
+enum { TEXT_LIMIT = 1 << 28 }; /* bytes of a .cnnir file */
+
+/* Is MODEL loop IR? Anything else, also what cannot be read, is the front end's to judge. */
+static bool is_loop_module(Context *cx, const char *path) {
+    const char *dot = strrchr(path, '.');
+    if (!dot || strcmp(dot, ".cnnir") != 0)
+        return false;
+    Context own; /* its faults are nobody's */
+    context_init(&own, cx->arena.oom);
+    FileData file;
+    bool is = false;
+    if (file_read(&own, path, TEXT_LIMIT, &file)) {
+        Lexer lx;
+        lex_init(&lx, &own, path, file.data, file.size);
+        is = lex_is(&lx, "module");
+    }
+    context_free(&own);
+    return is;
+}
+
+static bool import_graph(Compile *c) {
+    const Options *o = c->o;
+    const ImportOptions options = {.weights = o->weights,
+                                   .init_seed = o->init_seed,
+                                   .weights_optional = !c->needs_weights,
+                                   .batch = o->batch ? o->batch : 1,
+                                   .shapes = o->shapes.data,
+                                   .n_shapes = o->shapes.len};
+    c->source = import_model(c->cx, o->model, &options, &c->weights);
+    if (!c->source)
+        return false;
+    c->name = backend_c_name(c->cx, o->name ? o->name : c->source->name);
+    return true;
+}
+
+/* The raw parameters of a loop module as a graph that has nothing else: what the front end finds weights for.
+ */
+static Graph *parameters_of(Context *cx, const LoopModule *m) {
+    Graph *g = graph_new(cx, m->name);
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        if (b->kind == MB_PARAM)
+            graph_param(g, VK_PARAM, b->name, b->key ? b->key : b->name, type_dense(&b->type), (Loc){0});
+    }
+    return g;
+}
+
+static bool import_loops(Compile *c) {
+    const Options *o = c->o;
+    FileData file;
+    if (!file_read(c->cx, o->model, TEXT_LIMIT, &file))
+        return false;
+    c->loaded = loops_parse(c->cx, o->model, file.data, file.size);
+    if (!c->loaded || !loops_verify(c->loaded, c->loaded->planned))
+        return false;
+    c->name = backend_c_name(c->cx, o->name ? o->name : c->loaded->name);
+    c->parameters = parameters_of(c->cx, c->loaded);
+    if (!c->needs_weights || !c->parameters->params.len)
+        return true;
+    if (!o->weights)
+        return diag_error(&c->cx->diag, DIAG_INPUT_DATA, &(Loc){.file = o->model},
+                          "loop IR with parameters needs --weights W.safetensors");
+    return import_weights(c->cx, c->parameters, o->weights, &c->weights);
+}
+
+/* Where the pipeline starts. A graph that was laid out already must not be again, and a planned module is
+ * done. */
+static const char *resume_at(const Compile *c) {
+    const Graph *g = c->source;
+    if (!g)
+        return c->loaded->planned ? "" : NULL;
+    bool laid_out = false;
+    for (uint32_t i = 0; i < g->nodes.len; i++)
+        laid_out |= g->nodes.data[i].choice != NULL;
+    for (uint32_t v = 0; v < g->values.len; v++)
+        laid_out |= !layout_is_dense(&g->values.data[v].type.layout);
+    return laid_out ? strstr(pipeline_infer, "lower") : NULL;
+}
+
+/* A hash of the model's structure, for the descriptor: of its text, so equal models agree on every machine.
+ */
+static uint64_t model_hash(const Compile *c) {
+    Arena a;
+    arena_init(&a, c->cx->arena.oom);
+    StrBuf sb = sb_new(&a);
+    const PrintOptions options = {0};
+    if (c->source)
+        graph_print(&sb, c->source, &options);
+    else
+        loops_print(&sb, c->loaded, &options);
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (size_t i = 0; i < sb.len; i++)
+        h = (h ^ (uint8_t)sb.data[i]) * 0x100000001b3u;
+    arena_free(&a);
+    return h;
+}
+
+/* ---- The command ---- */
+
+int compile_fault(const Compile *c) {
+    return c->internal || c->unit.internal ? STATUS_INTERNAL : STATUS_INPUT;
+}
+
+int compile_main(Context *cx, const Options *o) {
+    const bool *e = o->emits;
+    const bool code = e[EMIT_FILE_OBJ] || e[EMIT_FILE_ASM] || e[EMIT_FILE_LLVM];
+    Compile c = {.cx = cx, .o = o};
+    c.needs_object = code || e[EMIT_FILE_HEADER];
+    c.needs_loops = c.needs_object || e[EMIT_FILE_LOOPS] || o->stop_after;
+    c.needs_weights = code && !o->external_weights && !o->stop_after;
+    const bool ok = compile_all(&c) && files_write(&c);
+    watch_progress(&c.watch, NULL);
+    if (ok && o->time_passes)
+        watch_print_times(&c.watch);
+    return ok ? STATUS_OK : compile_fault(&c);
+}

@@ -1,0 +1,54 @@
+/* One compilation, from a model file to an object in memory. */
+#ifndef DRIVER_COMPILE_H
+#define DRIVER_COMPILE_H
+
+#include "backend/backend.h"
+#include "driver/options.h"
+#include "driver/watch.h"
+#include "frontend/import.h"
+#include "passes/passes.h"
+
+typedef struct Compile {
+    Context *cx;
+    const Options *o;
+    /* What is wanted. */
+    bool needs_loops; /* else it is enough to run the graph passes */
+    bool needs_object;
+    bool needs_weights; /* without any it is an error */
+    bool keep_all;      /* every value of `infer` can be read in the workspace after a call */
+    /* What there is, in the order of its making. */
+    Target target;
+    Graph *source;      /* as imported; NULL when MODEL is loop IR */
+    LoopModule *loaded; /* MODEL is loop IR */
+    Graph *parameters;  /* with loaded: its raw parameters, as a graph without nodes */
+    Weights weights;    /* of the parameters of source, else of parameters */
+    const char *name;   /* C identifier */
+    Watch watch;
+    Unit unit;
+    Graph *graph;      /* the last graph before lowering, or NULL */
+    LoopModule *loops; /* NULL when the pipeline ended before */
+    ObjectOptions object;
+    Bytes code;    /* the object file */
+    bool internal; /* the fault is ours */
+} Compile;
+
+/* The steps of the path; each needs the one before. False after diagnostics. */
+bool compile_import(Compile *c);
+bool compile_passes(Compile *c);
+bool compile_object(Compile *c);
+/* All of them. */
+bool compile_all(Compile *c);
+
+/* The command: compile and write the files asked for. An exit status. */
+int compile_main(Context *cx, const Options *o);
+/* STATUS_INPUT or STATUS_INTERNAL, for a compilation that failed. */
+int compile_fault(const Compile *c);
+
+/* weights.c: the packed block, made by running the module's own `prepare` in this process. NULL after a
+ * diagnostic. */
+const void *weights_pack(Compile *c);
+
+/* files.c: render all kinds asked for, then write them; all or nothing. */
+bool files_write(Compile *c);
+
+#endif

@@ -1,0 +1,134 @@
+/* Output files: all of them are rendered in memory before the first is written. */
+#include "driver/compile.h"
+#include "ir/base/file.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct OutFile {
+    const char *path;
+    const void *data;
+    size_t size;
+} OutFile;
+
+static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",           ".s",  ".ll",
+                                                        ".graph.cnnir", ".loops.cnnir", ".dot"};
+
+/* What --stop-after leaves to write when --emit does not say: the IR where it stopped. */
+static bool wanted(const Compile *c, int kind) {
+    if (c->watch.stopped && !c->o->emit)
+        return kind == (c->loops ? EMIT_FILE_LOOPS : EMIT_FILE_GRAPH);
+    return c->o->emits[kind];
+}
+
+static const char *file_path(const Compile *c, int kind, uint32_t count) {
+    const char *output = c->o->output;
+    if (output && (count == 1 || kind == EMIT_FILE_OBJ))
+        return output;
+    const char *base = output ? output : c->o->model;
+    if (!output && strrchr(base, '/'))
+        base = strrchr(base, '/') + 1;
+    return path_with_ext(c->cx, base, extensions[kind]);
+}
+
+static bool render_ir(Compile *c, int kind, StrBuf *sb) {
+    const PrintOptions options = {.filter = c->o->print_filter};
+    const bool is_loops = kind == EMIT_FILE_LOOPS;
+    if (is_loops ? !c->loops : !c->graph)
+        return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL,
+                          is_loops ? "--emit=loops needs the pass \"lower\""
+                                   : "there is no graph: MODEL is loop IR");
+    if (is_loops)
+        loops_print(sb, c->loops, &options);
+    else if (kind == EMIT_FILE_GRAPH)
+        graph_print(sb, c->graph, &options);
+    else
+        graph_dot(sb, c->graph);
+    return true;
+}
+
+static bool render(Compile *c, int kind, OutFile *out) {
+    StrBuf sb = sb_new(&c->cx->arena);
+    Bytes bytes = c->code;
+    bool ok = true;
+    switch (kind) {
+    case EMIT_FILE_OBJ:
+        break;
+    case EMIT_FILE_ASM:
+    case EMIT_FILE_LLVM: {
+        const EmitKind emit = kind == EMIT_FILE_ASM ? EMIT_ASM : EMIT_LLVM;
+        ok = backend_emit(c->cx, c->loops, &c->target, emit, &c->object, &bytes);
+        break;
+    }
+    case EMIT_FILE_HEADER:
+        ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
+        bytes = (Bytes){sb_str(&sb), sb.len};
+        break;
+    default:
+        ok = render_ir(c, kind, &sb);
+        bytes = (Bytes){sb_str(&sb), sb.len};
+    }
+    out->data = bytes.data;
+    out->size = bytes.size;
+    return ok;
+}
+
+/* 12 KB, 3.4 MB: three digits or so. */
+static const char *size_text(Context *cx, double bytes) {
+    if (bytes < 10e3)
+        return arena_printf(&cx->arena, "%.0f bytes", bytes);
+    return bytes < 1e6 ? arena_printf(&cx->arena, "%.0f KB", bytes / 1e3)
+                       : arena_printf(&cx->arena, "%.1f MB", bytes / 1e6);
+}
+
+/* One line that says what was made, and for which machine. */
+static void summary(const Compile *c, const OutFile *files, uint32_t n) {
+    Context *cx = c->cx;
+    fprintf(stderr, "wrote ");
+    for (uint32_t i = 0; i < n; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", files[i].path);
+    if (c->code.data) {
+        const char *f = c->target.features ? c->target.features : "";
+        const char *simd = strstr(f, "+avx512f") ? "avx512f"
+                           : strstr(f, "+avx2")  ? "avx2"
+                           : strstr(f, "+avx")   ? "avx"
+                                                 : "baseline";
+        const double weights = c->object.weights ? (double)c->loops->const_bytes : 0;
+        fprintf(stderr, " for %s (%s%s): code %s, weights %s, workspace %s", c->target.cpu, simd,
+                c->target.has_fma ? ", fma" : "", size_text(cx, (double)c->code.size - weights),
+                c->object.weights ? size_text(cx, weights) : "outside",
+                size_text(cx, (double)(c->loops->work_bytes + c->loops->scratch_bytes)));
+    }
+    fprintf(stderr, "\n");
+}
+
+/* Two kinds must not go to one path, as -o model.h would have it. */
+static bool check_paths(const Compile *c, const OutFile *files, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(files[i].path, files[k].path))
+                return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = files[i].path},
+                                  "two output files would have this name");
+    return true;
+}
+
+bool files_write(Compile *c) {
+    OutFile files[EMIT_FILE_COUNT] = {0};
+    uint32_t count = 0, n = 0;
+    for (int k = 0; k < EMIT_FILE_COUNT; k++)
+        count += wanted(c, k);
+    for (int k = 0; k < EMIT_FILE_COUNT; k++) {
+        if (!wanted(c, k))
+            continue;
+        files[n].path = file_path(c, k, count);
+        if (!render(c, k, &files[n++]))
+            return false;
+    }
+    if (!check_paths(c, files, n))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (!file_write(c->cx, files[i].path, files[i].data, files[i].size))
+            return false;
+    if (!c->o->quiet && strcmp(files[0].path, "-") != 0)
+        summary(c, files, n);
+    return true;
+}

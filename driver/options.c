@@ -1,0 +1,311 @@
+/* The command line: parsing by table, the checks that need no model, and the help texts. */
+#include "driver/options.h"
+#include "passes/passes.h"
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum OptKind { OPT_FLAG, OPT_INT, OPT_REAL, OPT_TEXT, OPT_LIST } OptKind;
+
+enum { ON_COMPILE = 1 << CMD_COMPILE, ON_RUN = 1 << CMD_RUN, ON_BENCH = 1 << CMD_BENCH };
+enum { ON_VERIFY = 1 << CMD_VERIFY, ON_INFO = 1 << CMD_INFO };
+enum { ON_PROCESS = ON_RUN | ON_BENCH | ON_VERIFY, ON_ALL = ON_COMPILE | ON_PROCESS | ON_INFO };
+
+typedef struct OptRow {
+    const char *name;
+    char letter; /* 0: none */
+    OptKind kind;
+    size_t offset;
+    unsigned on; /* the commands that take it */
+    double lo, hi;
+    const char *arg, *help;
+} OptRow;
+
+#define AT(field) offsetof(Options, field)
+static const OptRow rows[] = {
+    {"output", 'o', OPT_TEXT, AT(output), ON_COMPILE, 0, 0, "FILE",
+     "the object; its header and other files stand beside it; '-': standard output"},
+    {"emit", 0, OPT_TEXT, AT(emit), ON_COMPILE, 0, 0, "KINDS",
+     "comma list of obj, header, asm, llvm, graph, loops, dot (default obj,header)"},
+    {"input", 'i', OPT_LIST, AT(inputs), ON_RUN | ON_VERIFY, 0, 0, "[NAME=]X.npy",
+     "an input; without a NAME the next one of the model"},
+    {"output", 'o', OPT_LIST, AT(outputs), ON_RUN, 0, 0, "[NAME=]Y.npy",
+     "where to write an output; without any, a summary is printed"},
+    {"expect", 0, OPT_LIST, AT(expects), ON_VERIFY, 0, 0, "[NAME=]Y.npy", "what an output must be"},
+    {"rtol", 0, OPT_REAL, AT(rtol), ON_VERIFY, 0, 1e30, "R",
+     "largest error allowed over largest value (default 1e-4)"},
+    {"seconds", 0, OPT_REAL, AT(seconds), ON_BENCH, 0, 86400, "S", "how long to measure (default 3)"},
+    {"threads", 0, OPT_INT, AT(threads), ON_PROCESS, 1, 1024, "N",
+     "threads (default: all CPUs this process may use)"},
+    {"weights", 'w', OPT_TEXT, AT(weights), ON_ALL, 0, 0, "W.safetensors",
+     "weights; overrides the model's own"},
+    {"init-seed", 0, OPT_INT, AT(init_seed), ON_ALL, 0, 9.2e18, "N",
+     "random weights, from PyTorch's initial distributions"},
+    {"name", 0, OPT_TEXT, AT(name), ON_ALL, 0, 0, "NAME",
+     "prefix of the C names (default: the model's name)"},
+    {"batch", 0, OPT_INT, AT(batch), ON_ALL, 1, 1 << 20, "N",
+     "the largest number of images in a call (default 1)"},
+    {"input-shape", 0, OPT_LIST, AT(shapes), ON_ALL, 0, 0, "NAME=3x224x224", "another shape for an input"},
+    {"target", 0, OPT_TEXT, AT(target), ON_ALL, 0, 0, "TRIPLE",
+     "LLVM's target triple (default: this machine)"},
+    {"cpu", 0, OPT_TEXT, AT(cpu), ON_ALL, 0, 0, "CPU",
+     "native (default), x86-64, x86-64-v2, -v3, -v4, or one of LLVM's CPU names"},
+    {"features", 0, OPT_TEXT, AT(features), ON_ALL, 0, 0, "LIST",
+     "+avx2,-fma: changes to the CPU's features"},
+    {"math", 0, OPT_TEXT, AT(math), ON_ALL, 0, 0, "KIND",
+     "default, or exact: no algorithm that rounds differently from the plain sums"},
+    {"external-weights", 0, OPT_FLAG, AT(external_weights), ON_COMPILE, 0, 0, NULL,
+     "no weights in the object; NAME_prepare packs them at run time"},
+    {"passes", 0, OPT_TEXT, AT(passes), ON_ALL, 0, 0, "LIST", "run these passes (see --list-passes)"},
+    {"stop-after", 0, OPT_TEXT, AT(stop_after), ON_COMPILE | ON_INFO, 0, 0, "PASS",
+     "stop there and write what there is"},
+    {"print-before", 0, OPT_LIST, AT(print_before), ON_ALL, 0, 0, "PASS", "print the IR before a pass"},
+    {"print-after", 0, OPT_LIST, AT(print_after), ON_ALL, 0, 0, "PASS", "print the IR after a pass"},
+    {"print-after-all", 0, OPT_FLAG, AT(print_after_all), ON_ALL, 0, 0, NULL,
+     "print the IR after every pass"},
+    {"print-changed", 0, OPT_FLAG, AT(print_changed), ON_ALL, 0, 0, NULL,
+     "print the IR after every pass that changed it"},
+    {"print-filter", 0, OPT_TEXT, AT(print_filter), ON_ALL, 0, 0, "LAYER",
+     "only nodes of layers with this in their name"},
+    {"dump-dir", 0, OPT_TEXT, AT(dump_dir), ON_ALL, 0, 0, "DIR",
+     "write the IR after every pass to DIR/NN-pass.cnnir"},
+    {"time-passes", 0, OPT_FLAG, AT(time_passes), ON_ALL, 0, 0, NULL, "print where the time went"},
+    {"verify-each", 0, OPT_FLAG, AT(verify_each), ON_ALL, 0, 0, NULL, "check the IR after every pass"},
+    {"json", 0, OPT_FLAG, AT(json), ON_PROCESS | ON_INFO, 0, 0, NULL,
+     "results for machines, on standard output"},
+    {"quiet", 'q', OPT_FLAG, AT(quiet), ON_ALL, 0, 0, NULL, "no progress and no summary"},
+    {"list-passes", 0, OPT_FLAG, AT(list_passes), ON_COMPILE, 0, 0, NULL, "list the passes and the pipeline"},
+    {"explain", 0, OPT_TEXT, AT(explain), ON_COMPILE, 0, 0, "TAG", "what a diagnostic's [tag] means"},
+    {"help", 'h', OPT_FLAG, AT(help), ON_ALL, 0, 0, NULL, "this text"},
+    {"version", 0, OPT_FLAG, AT(version), ON_ALL, 0, 0, NULL, "the version"},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static const struct {
+    const char *name, *usage, *what;
+} commands[CMD_COUNT] = {
+    {"", "cnnc MODEL [-o model.o] [options]", "Compile a model: writes model.o and model.h."},
+    {"run", "cnnc run MODEL [--input [NAME=]x.npy]... [--output [NAME=]y.npy]... [options]",
+     "Compile a model and run it in this process."},
+    {"bench", "cnnc bench MODEL [--threads N] [--seconds S] [--json] [options]",
+     "Compile a model and measure it in this process, on random inputs."},
+    {"verify", "cnnc verify MODEL [--input x.npy] [--expect y.npy] [--rtol R] [options]",
+     "Compare compiled code with the reference evaluator, value by value, and with given outputs."},
+    {"info", "cnnc info MODEL [--json] [options]", "Show layers, shapes, parameters, FLOPs and memory."},
+};
+
+const char *command_name(Command c) {
+    return commands[c].name;
+}
+
+static int usage_error(Command c, const char *message) {
+    fprintf(stderr, "cnnc: error: %s\n", message);
+    fprintf(stderr, "  hint: cnnc%s%s --help\n", *commands[c].name ? " " : "", commands[c].name);
+    return STATUS_USAGE;
+}
+
+void options_help(StrBuf *sb, Command c) {
+    sb_printf(sb, "usage: %s\n\n%s\nMODEL is a .json, .onnx or .cnnir file.\n", commands[c].usage,
+              commands[c].what);
+    if (c == CMD_COMPILE) {
+        sb_puts(sb, "\nOther commands (each has its own --help):\n");
+        for (int i = 1; i < CMD_COUNT; i++)
+            sb_printf(sb, "  %-8s%s\n", commands[i].name, commands[i].what);
+    }
+    sb_puts(sb, "\nOptions:\n");
+    for (int i = 0; i < ROWS; i++) {
+        const OptRow *r = &rows[i];
+        if (!(r->on & 1u << c))
+            continue;
+        char left[64];
+        char letter[5] = "    ";
+        if (r->letter)
+            snprintf(letter, sizeof letter, "-%c, ", r->letter);
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, r->name, r->arg ? " " : "", r->arg ? r->arg : "");
+        sb_printf(sb, strlen(left) < 34 ? "%-34s" : "%s\n                                  ", left);
+        sb_printf(sb, "%s\n", r->help);
+    }
+    sb_puts(sb, "\nExit status: 0 success, 1 the input is at fault, 2 bad usage, 3 an internal error.\n");
+}
+
+static bool parse_number(const OptRow *r, const char *text, double *out, int64_t *whole) {
+    char *end;
+    errno = 0;
+    if (r->kind == OPT_INT)
+        *out = (double)(*whole = strtoll(text, &end, 10));
+    else
+        *out = strtod(text, &end);
+    return end != text && !*end && !errno && isfinite(*out) && *out >= r->lo && *out <= r->hi;
+}
+
+static int set_option(Context *cx, Options *o, const OptRow *r, const char *text) {
+    char *field = (char *)o + r->offset;
+    double real = 0;
+    int64_t whole = 0;
+    switch (r->kind) {
+    case OPT_FLAG:
+        *(bool *)field = true;
+        return STATUS_OK;
+    case OPT_INT:
+    case OPT_REAL:
+        if (!parse_number(r, text, &real, &whole))
+            return usage_error(
+                o->command, arena_printf(&cx->arena, "--%s takes %s from %g to %g, not \"%s\"", r->name,
+                                         r->kind == OPT_INT ? "an integer" : "a number", r->lo, r->hi, text));
+        if (r->kind == OPT_INT)
+            *(int64_t *)(void *)field = whole;
+        else
+            *(double *)(void *)field = real;
+        return STATUS_OK;
+    case OPT_TEXT:
+        *(const char **)(void *)field = text;
+        return STATUS_OK;
+    case OPT_LIST:
+        vec_push(&cx->arena, (TextList *)(void *)field, text);
+        return STATUS_OK;
+    }
+    return STATUS_INTERNAL;
+}
+
+/* getopt's tables for one command, made of the rows. */
+typedef struct Getopt {
+    struct option long_options[ROWS + 1];
+    char letters[3 * ROWS + 2];
+    int row[ROWS];
+} Getopt;
+
+static void getopt_tables(Command c, Getopt *t) {
+    int n = 0;
+    char *p = t->letters;
+    *p++ = ':';
+    for (int i = 0; i < ROWS; i++) {
+        if (!(rows[i].on & 1u << c))
+            continue;
+        const bool takes = rows[i].kind != OPT_FLAG;
+        t->row[n] = i;
+        t->long_options[n++] =
+            (struct option){rows[i].name, takes ? required_argument : no_argument, NULL, 256 + i};
+        if (rows[i].letter)
+            *p++ = rows[i].letter;
+        if (rows[i].letter && takes)
+            *p++ = ':';
+    }
+    t->long_options[n] = (struct option){0};
+    *p = 0;
+}
+
+static int unknown_option(Context *cx, Command c, const char *word) {
+    const char *names[ROWS];
+    size_t n = 0;
+    for (int i = 0; i < ROWS; i++)
+        if (rows[i].on & 1u << c)
+            names[n++] = rows[i].name;
+    const char *bare = arena_strndup(&cx->arena, word, strcspn(word, "="));
+    const char *near = diag_nearest(bare + strspn(bare, "-"), names, n);
+    const char *message =
+        near ? arena_printf(&cx->arena, "unknown or incomplete option %s (is it --%s?)", bare, near)
+             : arena_printf(&cx->arena, "unknown or incomplete option %s", bare);
+    return usage_error(c, message);
+}
+
+static int parse_words(Context *cx, int argc, char **argv, Options *o) {
+    Getopt t;
+    getopt_tables(o->command, &t);
+    optind = 0; /* glibc: start afresh */
+    opterr = 0;
+    for (int found; (found = getopt_long(argc, argv, t.letters, t.long_options, NULL)) != -1;) {
+        const OptRow *r = found >= 256 ? &rows[found - 256] : NULL;
+        if (found == ':')
+            return usage_error(o->command,
+                               arena_printf(&cx->arena, "option %s needs a value", argv[optind - 1]));
+        if (found == '?')
+            return unknown_option(cx, o->command,
+                                  optopt && optopt < 256 ? arena_printf(&cx->arena, "-%c", optopt)
+                                                         : argv[optind - 1]);
+        for (int i = 0; !r && i < ROWS; i++)
+            if ((rows[i].on & 1u << o->command) && rows[i].letter == found)
+                r = &rows[i];
+        const int status = set_option(cx, o, r, optarg);
+        if (status)
+            return status;
+    }
+    if (optind + 1 < argc)
+        return usage_error(
+            o->command, arena_printf(&cx->arena, "one MODEL at a time: what is \"%s\"?", argv[optind + 1]));
+    o->model = optind < argc ? argv[optind] : NULL;
+    return STATUS_OK;
+}
+
+static int parse_emit(Context *cx, Options *o) {
+    static const char *const kinds[EMIT_FILE_COUNT] = {"obj",   "header", "asm", "llvm",
+                                                       "graph", "loops",  "dot"};
+    uint32_t count = 0;
+    for (const char *p = o->emit ? o->emit : "obj,header"; *p; p += *p == ',') {
+        const size_t n = strcspn(p, ",");
+        int k = 0;
+        while (k < EMIT_FILE_COUNT && (strlen(kinds[k]) != n || strncmp(kinds[k], p, n) != 0))
+            k++;
+        if (k == EMIT_FILE_COUNT)
+            return usage_error(o->command,
+                               arena_printf(&cx->arena,
+                                            "--emit knows obj, header, asm, llvm, graph, loops and "
+                                            "dot, not \"%.*s\"",
+                                            (int)n, p));
+        count += !o->emits[k];
+        o->emits[k] = true;
+        p += n;
+    }
+    if (!count)
+        return usage_error(o->command, "--emit needs at least one kind");
+    if (o->output && !strcmp(o->output, "-") && count > 1)
+        return usage_error(o->command, "-o - writes one file: say which with --emit=KIND");
+    return STATUS_OK;
+}
+
+static int check_passes(Context *cx, const Options *o) {
+    const char *unknown = o->passes ? passes_unknown(cx, o->passes) : NULL;
+    if (!unknown && o->stop_after && !pass_by_name(o->stop_after))
+        unknown = o->stop_after;
+    for (uint32_t i = 0; !unknown && i < o->print_before.len; i++)
+        unknown = passes_unknown(cx, o->print_before.data[i]);
+    for (uint32_t i = 0; !unknown && i < o->print_after.len; i++)
+        unknown = passes_unknown(cx, o->print_after.data[i]);
+    if (!unknown)
+        return STATUS_OK;
+    const char **names = NEW_ARRAY(&cx->arena, const char *, pass_count);
+    for (uint32_t i = 0; i < pass_count; i++)
+        names[i] = pass_table[i].name;
+    const char *near = diag_nearest(unknown, names, pass_count);
+    return usage_error(
+        o->command,
+        near ? arena_printf(&cx->arena, "there is no pass \"%s\" (is it \"%s\"?)", unknown, near)
+             : arena_printf(&cx->arena, "there is no pass \"%s\" (see cnnc --list-passes)", unknown));
+}
+
+static int check(Context *cx, Options *o) {
+    if (o->help || o->version || o->list_passes || o->explain)
+        return STATUS_OK;
+    if (!o->model)
+        return usage_error(o->command, "which MODEL?");
+    if (o->math && strcmp(o->math, "default") != 0 && strcmp(o->math, "exact") != 0)
+        return usage_error(o->command,
+                           arena_printf(&cx->arena, "--math is default or exact, not \"%s\"", o->math));
+    if (o->weights && o->init_seed >= 0)
+        return usage_error(o->command, "--weights and --init-seed exclude each other");
+    const int status = parse_emit(cx, o);
+    return status ? status : check_passes(cx, o);
+}
+
+int options_parse(Context *cx, int argc, char **argv, Options *out) {
+    *out = (Options){.init_seed = -1, .seconds = 3, .rtol = 1e-4};
+    for (int i = CMD_COMPILE + 1; argc > 1 && i < CMD_COUNT; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            out->command = (Command)i;
+    const int skip = out->command != CMD_COMPILE;
+    const int status = parse_words(cx, argc - skip, argv + skip, out);
+    return status ? status : check(cx, out);
+}

@@ -1,0 +1,184 @@
+/* cnnc run: compile a model, run it in this process on arrays from files, write or show the outputs. */
+#include "driver/commands.h"
+#include "driver/json_out.h"
+#include "driver/process.h"
+#include <cnnrt_data.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Run {
+    Compile c;
+    Process p;
+    const cnnrt_tensor *in, *out;
+    uint32_t n_in, n_out;
+    const char **out_path; /* by output; NULL: not to a file */
+    Array *arrays;         /* by input */
+    float **results;       /* by output */
+    int64_t n;             /* images */
+} Run;
+
+/* All files are read and fitted before anything is compiled. */
+static bool read_inputs(Run *r) {
+    Context *cx = r->c.cx;
+    const Options *o = r->c.o;
+    const char **paths = NEW_ARRAY(&cx->arena, const char *, r->n_in + 1);
+    r->out_path = NEW_ARRAY(&cx->arena, const char *, r->n_out + 1);
+    r->arrays = NEW_ARRAY(&cx->arena, Array, r->n_in + 1);
+    if (!bind_paths(cx, &o->inputs, "--input", r->in, r->n_in, paths) ||
+        !bind_paths(cx, &o->outputs, "--output", r->out, r->n_out, r->out_path))
+        return false;
+    for (uint32_t i = 0; i < r->n_in; i++) {
+        if (!paths[i])
+            return diag_error(&cx->diag, DIAG_INPUT_DATA, NULL, "--input %s=x.npy is needed", r->in[i].name);
+        if (!array_read(cx, paths[i], &r->arrays[i]) || !array_fits(cx, &r->arrays[i], &r->in[i], &r->n))
+            return false;
+    }
+    if (!r->n) /* no input has a batch */
+        r->n = 1;
+    return true;
+}
+
+/* As many calls as it takes with at most the compiled batch in each. */
+static bool call_all(Run *r) {
+    Context *cx = r->c.cx;
+    const void **in = NEW_ARRAY(&cx->arena, const void *, r->n_in + 1);
+    void **out = NEW_ARRAY(&cx->arena, void *, r->n_out + 1);
+    r->results = arrays_new(cx, r->out, r->n_out, r->n);
+    for (int64_t at = 0, step; at < r->n; at += step) {
+        step = r->n - at < r->p.model->batch ? r->n - at : r->p.model->batch;
+        for (uint32_t i = 0; i < r->n_in; i++)
+            in[i] = r->arrays[i].data + (r->in[i].dim[0] < 0 ? tensor_elems_for(&r->in[i], at) : 0);
+        for (uint32_t i = 0; i < r->n_out; i++)
+            out[i] = r->results[i] + (r->out[i].dim[0] < 0 ? tensor_elems_for(&r->out[i], at) : 0);
+        if (!process_call(&r->p, step, in, out))
+            return false;
+    }
+    return true;
+}
+
+static void output_dims(const Run *r, uint32_t i, int64_t dim[CNNRT_MAX_RANK]) {
+    for (uint32_t d = 0; d < r->out[i].rank; d++)
+        dim[d] = r->out[i].dim[d] < 0 ? r->n : r->out[i].dim[d];
+}
+
+static bool write_outputs(const Run *r) {
+    for (uint32_t i = 0; i < r->n_out; i++) {
+        int64_t dim[CNNRT_MAX_RANK];
+        cnnrt_data_error error;
+        output_dims(r, i, dim);
+        if (r->out_path[i] && cnnrt_npy_write(r->out_path[i], CNNRT_F32, r->out[i].rank, dim, r->results[i],
+                                              &error) != CNNRT_OK)
+            return diag_error(&r->c.cx->diag, DIAG_FILE_WRITE, NULL, "%s", error.text);
+    }
+    return true;
+}
+
+/* The k largest of `count` values, largest first; NaNs come last. */
+static uint32_t top(const float *x, size_t count, uint32_t k, size_t *index) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = n < k ? n++ : k;
+        if (at == k && !(x[i] > x[index[k - 1]]))
+            continue;
+        if (at == k)
+            at = k - 1;
+        for (; at > 0 && x[i] > x[index[at - 1]]; at--)
+            index[at] = index[at - 1];
+        index[at] = i;
+    }
+    return n;
+}
+
+static const char *class_name(const Run *r, size_t i) {
+    return i < r->p.model->n_classes ? r->p.model->classes[i] : NULL;
+}
+
+/* One line an image: its largest values by class, or its first values. */
+static void print_image(const Run *r, const float *x, size_t count) {
+    enum { SHOWN = 5 };
+    const bool classes = r->p.model->n_classes && r->p.model->n_classes == count;
+    size_t index[SHOWN];
+    const uint32_t n = classes ? top(x, count, SHOWN, index) : count < 8 ? (uint32_t)count : 8;
+    for (uint32_t k = 0; k < n; k++)
+        if (classes)
+            printf("%s%s %.6g", k ? ", " : "", class_name(r, index[k]), (double)x[index[k]]);
+        else
+            printf("%s%.6g", k ? ", " : "", (double)x[k]);
+    printf("%s\n", !classes && count > n ? ", ..." : "");
+}
+
+static void print_results(const Run *r) {
+    enum { IMAGES = 16 };
+    for (uint32_t i = 0; i < r->n_out; i++) {
+        const bool by_n = r->out[i].rank && r->out[i].dim[0] < 0;
+        const int64_t images = by_n ? r->n : 1;
+        const size_t count = tensor_elems_for(&r->out[i], 1);
+        int64_t dim[CNNRT_MAX_RANK];
+        output_dims(r, i, dim);
+        printf("%s: f32[", r->out[i].name);
+        for (uint32_t d = 0; d < r->out[i].rank; d++)
+            printf("%s%lld", d ? "," : "", (long long)dim[d]);
+        printf("]\n");
+        for (int64_t k = 0; k < images && k < IMAGES; k++) {
+            if (by_n)
+                printf("  %lld: ", (long long)k);
+            print_image(r, r->results[i] + (size_t)k * count, count);
+        }
+        if (images > IMAGES)
+            printf("  ... %lld more\n", (long long)images - IMAGES);
+    }
+}
+
+static void print_json(const Run *r) {
+    JsonOut j = json_begin(&r->c.cx->arena, "cnnc-run/1");
+    json_text(&j, "model", r->p.model->name);
+    json_text(&j, "cpu", r->c.target.cpu);
+    json_int(&j, "images", r->n);
+    json_open(&j, "outputs", '[');
+    for (uint32_t i = 0; i < r->n_out; i++) {
+        int64_t dim[CNNRT_MAX_RANK];
+        output_dims(r, i, dim);
+        json_open(&j, NULL, '{');
+        json_text(&j, "name", r->out[i].name);
+        json_open(&j, "shape", '[');
+        for (uint32_t d = 0; d < r->out[i].rank; d++)
+            json_int(&j, NULL, dim[d]);
+        json_close(&j, ']');
+        json_open(&j, "values", '[');
+        for (size_t k = 0, count = tensor_elems_for(&r->out[i], r->n); k < count; k++)
+            json_real(&j, NULL, (double)r->results[i][k]);
+        json_close(&j, ']');
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    json_end(&j);
+}
+
+static bool run(Run *r) {
+    if (!compile_import(&r->c))
+        return false;
+    r->in = model_tensors(&r->c, false, &r->n_in);
+    r->out = model_tensors(&r->c, true, &r->n_out);
+    if (!read_inputs(r))
+        return false;
+    set_batch(&r->c, r->n);
+    if (!compile_passes(&r->c) || !compile_object(&r->c) || !process_open(&r->c, r->c.o->threads, &r->p))
+        return false;
+    if (!call_all(r) || !write_outputs(r))
+        return false;
+    if (r->c.o->json)
+        print_json(r);
+    else if (!r->c.o->outputs.len && !r->c.o->quiet)
+        print_results(r);
+    return true;
+}
+
+int run_main(Context *cx, const Options *o) {
+    Run r = {.c = {.cx = cx, .o = o, .needs_loops = true, .needs_object = true, .needs_weights = true}};
+    const bool ok = run(&r);
+    process_close(&r.p);
+    if (ok && o->time_passes)
+        watch_print_times(&r.c.watch);
+    return ok ? STATUS_OK : compile_fault(&r.c);
+}

@@ -1,0 +1,123 @@
+/* Watching a pipeline: printing, dumping, timing and stopping, behind the pass manager's hook. */
+#include "driver/watch.h"
+#include "ir/base/file.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+double watch_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+Watch watch_new(Context *cx, const Options *o, bool needs_loops) {
+    const bool prints = o->print_before.len || o->print_after.len || o->print_after_all || o->print_changed;
+    return (Watch){.cx = cx,
+                   .o = o,
+                   .needs_loops = needs_loops,
+                   .progress = !o->quiet && !prints && isatty(STDERR_FILENO)};
+}
+
+void watch_progress(const Watch *w, const char *what) {
+    if (!w->progress)
+        return;
+    fputs("\r\033[K", stderr);
+    if (what)
+        fprintf(stderr, "cnnc: %s ...", what);
+    fflush(stderr);
+}
+
+void watch_time(Watch *w, const char *what, double seconds) {
+    vec_push(&w->cx->arena, &w->times, (Timing){what, seconds});
+}
+
+void watch_print_times(const Watch *w) {
+    double total = 0;
+    for (uint32_t i = 0; i < w->times.len; i++)
+        total += w->times.data[i].seconds;
+    fprintf(stderr, "   seconds     %%  what\n");
+    for (uint32_t i = 0; i < w->times.len; i++)
+        fprintf(stderr, "%10.4f %5.1f  %s\n", w->times.data[i].seconds,
+                total > 0 ? 100 * w->times.data[i].seconds / total : 0, w->times.data[i].what);
+    fprintf(stderr, "%10.4f 100.0  total\n", total);
+}
+
+static bool in_list(Context *cx, const TextList *list, const char *name) {
+    for (uint32_t i = 0; i < list->len; i++)
+        for (const char *p = list->data[i]; *p; p += *p == ',') {
+            const size_t n = strcspn(p, ",");
+            if (intern_n(cx, p, n) == intern(cx, name))
+                return true;
+            p += n;
+        }
+    return false;
+}
+
+static void unit_print(const Watch *w, const Unit *u, StrBuf *sb) {
+    const PrintOptions options = {.filter = w->o->print_filter};
+    if (u->graph)
+        graph_print(sb, u->graph, &options);
+    else
+        loops_print(sb, u->loops, &options);
+}
+
+/* A comment says which pass, so that what was printed parses as it is. */
+static void print_unit(const Watch *w, const Unit *u, const char *when, const char *pass) {
+    Arena a;
+    arena_init(&a, w->cx->arena.oom);
+    StrBuf sb = sb_new(&a);
+    sb_printf(&sb, "# %s %s\n", when, pass);
+    unit_print(w, u, &sb);
+    fputs(sb_str(&sb), stderr);
+    arena_free(&a);
+}
+
+static void dump_unit(Watch *w, const Unit *u, const char *pass) {
+    if (!w->o->dump_dir)
+        return;
+    Arena a;
+    arena_init(&a, w->cx->arena.oom);
+    StrBuf sb = sb_new(&a);
+    unit_print(w, u, &sb);
+    const char *path = arena_printf(&a, "%s/%02u-%s.cnnir", w->o->dump_dir, w->done, pass);
+    w->failed |= !file_write(w->cx, path, sb_str(&sb), sb.len);
+    arena_free(&a);
+}
+
+bool watch_start(Watch *w, const Unit *u) {
+    if (w->o->dump_dir && mkdir(w->o->dump_dir, 0777) && errno != EEXIST)
+        return diag_error(&w->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = w->o->dump_dir}, "%s",
+                          strerror(errno));
+    dump_unit(w, u, "import");
+    return !w->failed;
+}
+
+bool watch_pass(void *arg, const Unit *u, const Pass *p, bool before, bool changed, double seconds) {
+    Watch *w = arg;
+    if (before) {
+        if (p->level == PASS_LOWER) {
+            w->graph = u->graph;
+            if (!w->needs_loops)
+                return false;
+        }
+        watch_progress(w, p->name);
+        if (in_list(w->cx, &w->o->print_before, p->name))
+            print_unit(w, u, "before", p->name);
+        return true;
+    }
+    w->done++;
+    watch_time(w, p->name, seconds);
+    watch_progress(w, NULL);
+    if (w->o->print_after_all || in_list(w->cx, &w->o->print_after, p->name) ||
+        (w->o->print_changed && changed))
+        print_unit(w, u, "after", p->name);
+    else if (w->o->print_changed)
+        fprintf(stderr, "# after %s: no change\n", p->name);
+    dump_unit(w, u, p->name);
+    w->stopped = w->o->stop_after && !strcmp(w->o->stop_after, p->name);
+    return !w->stopped && !w->failed;
+}

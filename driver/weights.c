@@ -1,0 +1,98 @@
+/* The packed weights block: the module's own `prepare`, compiled for this machine and run here. Whatever the
+ * target is, it packs the same bits, since it uses no contraction. */
+#include "driver/compile.h"
+#include <cnnrt.h>
+#include <string.h>
+
+/* `size` bytes at a cache line's alignment; the arena gives that from 4096 bytes up. */
+static void *aligned_block(Context *cx, int64_t size) {
+    return arena_alloc(&cx->arena, size < 4096 ? 4096 : (size_t)size);
+}
+
+/* The module with nothing but `prepare` and the kernels it calls. */
+static LoopModule *prepare_alone(const Compile *c, const Entry *prepare) {
+    const LoopModule *m = c->loops;
+    LoopModule *alone = NEW(&c->cx->arena, LoopModule);
+    *alone = *m;
+    memset(&alone->kernels, 0, sizeof alone->kernels);
+    memset(&alone->entries, 0, sizeof alone->entries);
+    uint32_t *number = NEW_ARRAY(&c->cx->arena, uint32_t, m->kernels.len); /* new number + 1, 0: not there */
+    Entry *entry = loops_add_entry(alone, "prepare");
+    for (uint32_t i = 0; i < prepare->steps.len; i++) {
+        Step s = prepare->steps.data[i];
+        if (!number[s.kernel]) {
+            vec_push(&c->cx->arena, &alone->kernels, m->kernels.data[s.kernel]);
+            number[s.kernel] = alone->kernels.len;
+        }
+        s.kernel = number[s.kernel] - 1;
+        vec_push(&c->cx->arena, &entry->steps, s);
+    }
+    return alone;
+}
+
+static const float *find_weights(const Compile *c, const char *key) {
+    const Graph *g = c->source ? c->source : c->parameters;
+    for (uint32_t i = 0; i < g->params.len && c->weights.data; i++)
+        if (!strcmp(g->values.data[g->params.data[i]].key, key))
+            return c->weights.data[i];
+    return NULL;
+}
+
+/* The arguments of prepare: raw parameters in the module's order. NULL after a diagnostic. */
+static const void **raw_parameters(Compile *c) {
+    const LoopModule *m = c->loops;
+    const void **raw = NEW_ARRAY(&c->cx->arena, const void *, m->bufs.len + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        if (b->kind != MB_PARAM)
+            continue;
+        const char *key = b->key ? b->key : b->name;
+        if (!(raw[n++] = find_weights(c, key))) {
+            diag_error(&c->cx->diag, DIAG_INPUT_DATA, NULL, "there are no weights for \"%s\"", key);
+            return NULL;
+        }
+    }
+    return raw;
+}
+
+/* Run prepare on raw weights; `block` gets the packed ones. */
+static bool run_prepare(Compile *c, LoopModule *alone, void *block) {
+    const void **raw = raw_parameters(c);
+    Target host;
+    Bytes code;
+    const ObjectOptions options = {.name = c->name, .with_prepare = true};
+    if (!raw || !backend_target(c->cx, NULL, "native", NULL, &host) ||
+        !backend_emit(c->cx, alone, &host, EMIT_OBJECT, &options, &code))
+        return false;
+    Jit *jit = jit_open(c->cx, code);
+    if (!jit)
+        return false;
+    const cnnrt_model *model = jit_symbol(jit, intern_f(c->cx, "%s_model", c->name));
+    int status = CNNRT_OK;
+    if (model) {
+        void *work = aligned_block(c->cx, (int64_t)model->prepare_bytes);
+        status = model->prepare(raw, block, model->weights_bytes, work, model->prepare_bytes);
+    }
+    jit_close(jit);
+    if (status != CNNRT_OK)
+        c->internal =
+            !diag_error(&c->cx->diag, DIAG_JIT, NULL, "packing the weights: %s", cnnrt_strerror(status));
+    return model && status == CNNRT_OK;
+}
+
+const void *weights_pack(Compile *c) {
+    const LoopModule *m = c->loops;
+    unsigned char *block = aligned_block(c->cx, m->const_bytes);
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        if (b->kind == MB_CONST && b->data && b->offset >= 0)
+            memcpy(block + b->offset, b->data, (size_t)type_physical_bytes(&b->type, m->batch));
+    }
+    watch_progress(&c->watch, "weights");
+    for (uint32_t i = 0; i < m->entries.len; i++)
+        if (!strcmp(m->entries.data[i].name, "prepare") && m->entries.data[i].steps.len &&
+            !run_prepare(c, prepare_alone(c, &m->entries.data[i]), block))
+            return NULL;
+    return block;
+}
