@@ -230,20 +230,31 @@ static bool place_constants(Plan *p) {
     return true;
 }
 
+/* Give the scratch arrays of a block offsets, in the order of their allocations; `at` is the end, -1:
+ * overflow. The same array allocated in several copies of a body keeps its place. */
+static void place_allocs(Kernel *k, const Block *block, int64_t *at) {
+    for (uint32_t i = 0; i < block->stmts.len; i++) {
+        const Stmt *s = block->stmts.data[i];
+        place_allocs(k, &s->body, at);
+        place_allocs(k, &s->orelse, at);
+        if (s->op != LOP_ALLOC || k->bufs.data[s->buf].kind != LB_SCRATCH || k->bufs.data[s->buf].offset >= 0)
+            continue;
+        LBuf *buf = &k->bufs.data[s->buf];
+        buf->offset = *at;
+        *at = round_up(add(*at, sized(buf->extent.size, buf->dtype)));
+    }
+}
+
 static bool place_scratch(Plan *p) {
     p->m->scratch_bytes = 0;
     for (uint32_t i = 0; i < p->m->kernels.len; i++) {
         Kernel *k = p->m->kernels.data[i];
         int64_t at = 0;
-        for (uint32_t b = k->n_params; b < k->bufs.len; b++) {
-            LBuf *buf = &k->bufs.data[b];
-            if (buf->kind != LB_SCRATCH)
-                continue;
-            buf->offset = at;
-            at = round_up(add(at, sized(buf->extent.size, buf->dtype)));
-            if (at < 0)
-                return too_large(p, "the scratch of kernel", k->name);
-        }
+        for (uint32_t b = k->n_params; b < k->bufs.len; b++)
+            k->bufs.data[b].offset = -1;
+        place_allocs(k, &k->body, &at);
+        if (at < 0)
+            return too_large(p, "the scratch of kernel", k->name);
         p->m->scratch_bytes = at > p->m->scratch_bytes ? at : p->m->scratch_bytes;
     }
     return true;
