@@ -4,8 +4,9 @@
 
 #include "ir/loops/loops.h"
 
-/* Fill in a target. cpu "native" is this machine; x86-64, x86-64-v2, -v3, -v4 and LLVM's CPU names; triple NULL:
- * this machine's. `features` (may be NULL) is "+avx2,-fma": added to the CPU's. Vector width follows. */
+/* Fill in a target. cpu "native" is this machine; x86-64, x86-64-v2, -v3, -v4 and LLVM's CPU names; triple
+ * NULL: this machine's. `features` (may be NULL) is "+avx2,-fma": added to the CPU's. Vector width follows.
+ */
 bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out);
 
 typedef struct Bytes {
@@ -16,14 +17,15 @@ typedef struct Bytes {
 typedef enum EmitKind { EMIT_OBJECT, EMIT_ASM, EMIT_LLVM } EmitKind;
 
 typedef struct ObjectOptions {
-    const char *name;       /* C identifier: prefix of all global symbols */
-    const void *weights;    /* packed block of module->const_bytes to embed; NULL: external */
-    bool with_prepare;      /* also emit <name>_prepare */
-    uint64_t hash;          /* model hash for the descriptor */
-    bool profile;           /* reserved */
+    const char *name;    /* C identifier: prefix of all global symbols */
+    const void *weights; /* packed block of module->const_bytes to embed; NULL: external */
+    bool with_prepare;   /* also emit <name>_prepare */
+    uint64_t hash;       /* model hash for the descriptor */
+    bool profile;        /* reserved */
 } ObjectOptions;
 
-/* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same bytes. */
+/* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same
+ * bytes. */
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out);
 /* The generated header. */

@@ -1,0 +1,143 @@
+/* The descriptor <name>_model: a cnnrt_model, field by field, and the constants it points to. */
+#include "backend/llvm.h"
+#include "runtime/cnnrt/cnnrt.h"
+#include <string.h>
+
+LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size_t bytes, uint32_t align) {
+    LLVMTypeRef type = LLVMArrayType2(e->i8, bytes);
+    LLVMValueRef g = LLVMAddGlobal(e->mod, type, name);
+    LLVMSetInitializer(g, data ? LLVMConstStringInContext2(e->c, data, bytes, true) : LLVMConstNull(type));
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMInternalLinkage);
+    LLVMSetAlignment(g, align);
+    return g;
+}
+
+void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const char *suffix) {
+    LLVMAddAlias2(e->mod, type, 0, what, intern_f(e->cx, "%s_%s", e->o->name, suffix));
+}
+
+static LLVMValueRef text(const Emit *e, const char *s) {
+    LLVMValueRef g = const_block(e, "text", s, strlen(s) + 1, 1);
+    LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    return g;
+}
+
+static LLVMValueRef const_struct(const Emit *e, LLVMValueRef *fields, unsigned n) {
+    return LLVMConstStructInContext(e->c, fields, n, false);
+}
+
+static LLVMValueRef const_global(const Emit *e, const char *name, LLVMValueRef value) {
+    LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
+    LLVMSetInitializer(g, value);
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMInternalLinkage);
+    return g;
+}
+
+/* The runtime's number for an element type, or -1. */
+static int runtime_dtype(DType t) {
+    switch (t) {
+    case DT_F32:
+        return CNNRT_F32;
+    case DT_F64:
+        return CNNRT_F64;
+    case DT_BF16:
+        return CNNRT_BF16;
+    case DT_F16:
+        return CNNRT_F16;
+    case DT_I8:
+        return CNNRT_I8;
+    case DT_U8:
+    case DT_BOOL:
+        return CNNRT_U8;
+    case DT_I32:
+        return CNNRT_I32;
+    case DT_I64:
+        return CNNRT_I64;
+    default:
+        return -1;
+    }
+}
+
+static LLVMValueRef tensor(const Emit *e, const ModBuf *b, int dtype) {
+    LLVMValueRef dims[CNNRT_MAX_RANK];
+    for (int i = 0; i < CNNRT_MAX_RANK; i++) {
+        bool used = i < b->type.rank;
+        dims[i] = const_i64(e, !used ? 0 : b->type.dim[i].by_n ? -b->type.dim[i].size : b->type.dim[i].size);
+    }
+    LLVMValueRef fields[] = {text(e, b->key ? b->key : b->name), const_i32(e, dtype),
+                             const_i32(e, b->type.rank), LLVMConstArray2(e->i64, dims, CNNRT_MAX_RANK),
+                             const_i64(e, type_physical_bytes(&b->type, e->m->batch))};
+    return const_struct(e, fields, 5);
+}
+
+static LLVMValueRef tensors(const Emit *e, ModBufKind kind, const char *name) {
+    uint32_t n = count_bufs(e->m, kind);
+    if (!n)
+        return LLVMConstNull(e->ptr);
+    LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const ModBuf *b = nth_buf(e->m, kind, i);
+        int dtype = runtime_dtype(b->type.dtype);
+        if (dtype < 0) {
+            diag_error(&e->cx->diag, DIAG_IR_INVALID, NULL, "buffer %%%s: programs cannot pass %s elements",
+                       b->name, dtype_name(b->type.dtype));
+            return NULL;
+        }
+        all[i] = tensor(e, b, dtype);
+    }
+    return const_global(e, name, LLVMConstArray2(LLVMTypeOf(all[0]), all, n));
+}
+
+static LLVMValueRef class_names(const Emit *e) {
+    uint32_t n = e->m->n_classes;
+    if (!n)
+        return LLVMConstNull(e->ptr);
+    LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n);
+    for (uint32_t i = 0; i < n; i++)
+        all[i] = text(e, e->m->classes[i]);
+    return const_global(e, "classes", LLVMConstArray2(e->ptr, all, n));
+}
+
+bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
+    const LoopModule *m = e->m;
+    LLVMValueRef inputs = tensors(e, MB_IN, "inputs");
+    LLVMValueRef outputs = inputs ? tensors(e, MB_OUT, "outputs") : NULL;
+    LLVMValueRef params = outputs ? tensors(e, MB_PARAM, "params") : NULL;
+    if (!params)
+        return false;
+    int64_t scratch = (int64_t)round64(m->scratch_bytes);
+    /* In the order of cnnrt_model. */
+    LLVMValueRef fields[] = {
+        const_i32(e, CNNRT_ABI_VERSION),
+        const_i32(e, sizeof(cnnrt_model)),
+        text(e, e->o->name),
+        text(e, e->t->cpu),
+        const_i64(e, (int64_t)e->o->hash),
+        const_i64(e, m->batch),
+        const_i32(e, m->n_fixed),
+        const_i32(e, count_bufs(m, MB_IN)),
+        const_i32(e, count_bufs(m, MB_OUT)),
+        const_i32(e, count_bufs(m, MB_PARAM)),
+        const_i32(e, m->n_classes),
+        const_i32(e, e->weights || !m->const_bytes),
+        inputs,
+        outputs,
+        params,
+        class_names(e),
+        const_i64(e, (int64_t)round64(m->work_bytes)),
+        const_i64(e, scratch),
+        const_i64(e, m->const_bytes),
+        const_i64(e, (int64_t)round64(m->prepare_bytes) + scratch),
+        infer,
+        prepare ? prepare : LLVMConstNull(e->ptr),
+    };
+    LLVMValueRef model = const_global(e, "model", const_struct(e, fields, sizeof fields / sizeof *fields));
+    add_global_name(e, model, LLVMGlobalGetValueType(model), "model");
+    return true;
+}
+
+_Static_assert(sizeof(cnnrt_tensor) == 72 && offsetof(cnnrt_tensor, bytes) == 64, "tensor() above");
+_Static_assert(sizeof(cnnrt_model) == 144 && offsetof(cnnrt_model, infer) == 128, "emit_descriptor above");

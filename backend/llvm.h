@@ -1,0 +1,142 @@
+/* What the files of the back end share: the LLVM module under construction and the function being filled.
+ * Private to backend/. */
+#ifndef BACKEND_LLVM_H
+#define BACKEND_LLVM_H
+
+#include "backend/backend.h"
+#include "backend/feature.h"
+#include "ir/loops/build.h"
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+/* Initialise LLVM's targets and options, once a process. */
+void llvm_setup(void);
+
+/* The module under construction. */
+typedef struct Emit {
+    Context *cx;
+    const LoopModule *m;
+    const Target *t;
+    const ObjectOptions *o;
+    EmitKind kind;
+    bool x86;
+    FeatureSet features; /* x86: what the kernels use and the entries check */
+    LLVMContextRef c;
+    LLVMModuleRef mod;
+    LLVMBuilderRef b;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, nothing;
+    LLVMValueRef *kernels;  /* functions, by number of the kernel */
+    uint32_t **param_align; /* of each kernel's parameters: what all calls guarantee, in bytes */
+    LLVMValueRef weights;   /* the embedded block, or NULL */
+    LLVMValueRef cpu_ok;    /* the CPU check, or NULL where the baseline is enough */
+} Emit;
+
+/* A pointer that is a prefix of an access: buffer plus the first terms of its index. */
+typedef struct Prefix {
+    uint32_t buf, terms;
+    Idx atom[8];
+    int64_t coef[8];
+    LLVMValueRef value;
+} Prefix;
+
+/* Captured by a parallel body from the code around it. */
+typedef struct Captures {
+    VEC(LVal) vals;
+    VEC(uint32_t) bufs; /* LB_STACK */
+} Captures;
+
+/* The function being filled: a kernel or one of its parallel bodies. */
+typedef struct Fn {
+    Emit *e;
+    const Kernel *k;
+    uint32_t kernel; /* number in the module */
+    LLVMValueRef fn;
+    LLVMBasicBlockRef entry; /* allocas go here, before its terminator */
+    LLVMValueRef n, scratch, stride, pool;
+    LLVMValueRef *bufs;  /* pointer of each buffer */
+    LLVMValueRef **regs; /* LB_REG: an alloca per element */
+    LLVMValueRef *vals;
+    LLVMValueRef *vars;
+    uint32_t *depth;   /* of each variable's loop */
+    int64_t *lo, *hi;  /* range of each variable */
+    int64_t *multiple; /* a power of two that divides each variable */
+    uint32_t *align;   /* bytes, of each buffer's first element */
+    uint32_t loops;    /* how deep the current block is */
+    uint32_t bodies;   /* parallel bodies so far, for their names */
+    /* Values of index expressions and prefixes in blocks that dominate the current one. */
+    LLVMValueRef *idx;
+    VEC(Idx) idx_log;
+    VEC(Prefix) prefixes;
+    bool failed;
+} Fn;
+
+/* Where the embedded weights stand in the object. */
+#define WEIGHTS_SECTION ".rodata.cnnc_weights"
+
+/* llvm.c */
+LLVMValueRef const_i64(const Emit *e, int64_t v);
+LLVMValueRef const_i32(const Emit *e, int64_t v);
+LLVMTypeRef llvm_dtype(const Emit *e, DType t); /* in memory: bool is i8, bf16 and f16 are i16 */
+LLVMTypeRef llvm_type(const Emit *e, LType t);  /* as a value: bool is i1 */
+LLVMValueRef call_intrinsic(const Emit *e, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
+                            unsigned count);
+void add_attr(const Emit *e, LLVMValueRef fn, unsigned index, const char *name, uint64_t value);
+void add_text_attr(const Emit *e, LLVMValueRef fn, const char *name, const char *value);
+LLVMValueRef new_function(const Emit *e, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                          unsigned n, bool global);
+LLVMBasicBlockRef new_block(const Emit *e, LLVMValueRef fn, const char *name);
+
+/* address.c */
+LLVMValueRef emit_index(Fn *f, Idx x);
+LLVMValueRef emit_address(Fn *f, uint32_t buf, Idx x);
+/* A power of two that divides every value of a loop's variable. */
+int64_t loop_multiple(const Fn *f, Idx lo, int64_t step);
+/* Alignment in bytes of an access of `bytes` bytes; at most that. */
+uint32_t access_align(const Fn *f, uint32_t buf, Idx x, uint32_t bytes);
+typedef struct Scope {
+    uint32_t idx, prefixes;
+} Scope;
+Scope scope_open(Fn *f);
+void scope_close(Fn *f, Scope s); /* forget values made since: their block does not dominate what follows */
+
+/* value.c */
+bool emit_value(Fn *f, const Stmt *s);
+void emit_store(Fn *f, const Stmt *s);
+
+/* kernel.c */
+bool emit_kernels(Emit *e);
+void kernel_attributes(const Emit *e, LLVMValueRef fn);
+void param_attributes(const Emit *e, LLVMValueRef fn, uint32_t kernel);
+Fn fn_begin(Emit *e, uint32_t kernel, LLVMValueRef fn); /* parameters: those of the kernel, n, scratch, ... */
+LLVMValueRef entry_alloca(Fn *f, LLVMTypeRef type, uint32_t align); /* align 0: the type's */
+bool emit_loop(Fn *f, const Stmt *s, LLVMValueRef lo, LLVMValueRef hi);
+/* parallel.c */
+bool emit_parallel(Fn *f, const Stmt *s);
+
+/* entry.c */
+bool emit_entries(Emit *e);
+/* cpu.c */
+void emit_cpu_check(Emit *e);
+/* descriptor.c */
+bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare);
+/* A constant of these bytes, or of zeros when data is NULL. */
+LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size_t bytes, uint32_t align);
+/* A global name for something internal: the object's own references never go through the dynamic linker. */
+void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const char *suffix);
+
+/* names.c: identifiers of the entry's arguments. */
+typedef struct ArgNames {
+    uint32_t n_in, n_out;
+    const char **in, **out;             /* C parameter names */
+    const char **macro_in, **macro_out; /* upper case */
+} ArgNames;
+bool arg_names(Context *cx, const LoopModule *m, ArgNames *out);
+uint32_t count_bufs(const LoopModule *m, ModBufKind kind);
+/* The kind-th buffers in order: position `i` among those of `kind`. */
+const ModBuf *nth_buf(const LoopModule *m, ModBufKind kind, uint32_t i);
+/* The identifier prefix in upper case. */
+const char *upper_name(Context *cx, const char *name);
+/* Workspaces in bytes, rounded up to whole cache lines. */
+uint64_t round64(int64_t bytes);
+
+#endif
