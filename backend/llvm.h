@@ -39,12 +39,6 @@ typedef struct Prefix {
     LLVMValueRef value;
 } Prefix;
 
-/* Captured by a parallel body from the code around it. */
-typedef struct Captures {
-    VEC(LVal) vals;
-    VEC(uint32_t) bufs; /* LB_STACK */
-} Captures;
-
 /* The function being filled: a kernel or one of its parallel bodies. */
 typedef struct Fn {
     Emit *e;
