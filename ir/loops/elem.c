@@ -51,57 +51,80 @@ double elem_round(DType t, double v) {
     switch (t) {
     case DT_F32:
         return (float)v;
-    case DT_BF16:
-        return round_to(bf16, v);
+    case DT_BF16: /* the narrow floats are computed in f32 and rounded once more */
+        return round_to(bf16, (float)v);
     case DT_F16:
-        return round_to(f16, v);
+        return round_to(f16, (float)v);
     default:
         return v;
     }
 }
 
+/* Element i of a buffer; memcpy, since the same bytes are seen through several types. */
+static inline void read_elem(void *to, const void *data, int64_t i, size_t size) {
+    memcpy(to, (const char *)data + (size_t)i * size, size);
+}
+
+static inline void write_elem(void *data, int64_t i, const void *from, size_t size) {
+    memcpy((char *)data + (size_t)i * size, from, size);
+}
+
 double elem_get(DType t, const void *data, int64_t i) {
+    float f;
+    double d;
     uint16_t h;
     switch (t) {
     case DT_F32:
-        return ((const float *)data)[i];
+        read_elem(&f, data, i, sizeof f);
+        return f;
     case DT_F64:
-        return ((const double *)data)[i];
+        read_elem(&d, data, i, sizeof d);
+        return d;
     default:
-        h = ((const uint16_t *)data)[i];
+        read_elem(&h, data, i, sizeof h);
         return unpack(t == DT_BF16 ? bf16 : f16, h);
     }
 }
 
 void elem_put(DType t, void *data, int64_t i, double v) {
+    float f = (float)v;
+    uint16_t h;
     switch (t) {
     case DT_F32:
-        ((float *)data)[i] = (float)v;
+        write_elem(data, i, &f, sizeof f);
         break;
     case DT_F64:
-        ((double *)data)[i] = v;
+        write_elem(data, i, &v, sizeof v);
         break;
     default:
-        ((uint16_t *)data)[i] = pack(t == DT_BF16 ? bf16 : f16, v);
+        h = pack(t == DT_BF16 ? bf16 : f16, f);
+        write_elem(data, i, &h, sizeof h);
     }
 }
 
 int64_t elem_get_int(DType t, const void *data, int64_t i) {
+    int32_t w;
+    uint32_t u;
+    int64_t l;
     switch (t) {
     case DT_I8:
         return ((const int8_t *)data)[i];
     case DT_I32:
-        return ((const int32_t *)data)[i];
+        read_elem(&w, data, i, sizeof w);
+        return w;
     case DT_U32:
-        return ((const uint32_t *)data)[i];
+        read_elem(&u, data, i, sizeof u);
+        return u;
     case DT_I64:
-        return ((const int64_t *)data)[i];
+        read_elem(&l, data, i, sizeof l);
+        return l;
     default: /* u8, bool */
         return ((const uint8_t *)data)[i];
     }
 }
 
 void elem_put_int(DType t, void *data, int64_t i, int64_t v) {
+    uint32_t u = (uint32_t)v;
     switch (t) {
     case DT_I8:
     case DT_U8:
@@ -112,9 +135,9 @@ void elem_put_int(DType t, void *data, int64_t i, int64_t v) {
         break;
     case DT_I32:
     case DT_U32:
-        ((uint32_t *)data)[i] = (uint32_t)v;
+        write_elem(data, i, &u, sizeof u);
         break;
     default:
-        ((int64_t *)data)[i] = v;
+        write_elem(data, i, &v, sizeof v);
     }
 }

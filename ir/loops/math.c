@@ -1,6 +1,6 @@
-/* Elementary functions as loop IR, so that every target and every vector width gives the same bits for the same
- * multiply-add. Built from arithmetic that is exact on special values: no conversion of a float that may be NaN
- * to an integer, whose result would be undefined. */
+/* Elementary functions as loop IR, so that every target and every vector width gives the same bits for the
+ * same multiply-add. Built from arithmetic that is exact on special values: no conversion of a float that may
+ * be NaN to an integer, whose result would be undefined. */
 #include "ir/loops/build.h"
 
 static LVal f32_const(LBuild *b, LVal like, double v) {

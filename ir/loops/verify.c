@@ -36,6 +36,9 @@ static bool check_alias(Modules *v, uint32_t i) {
     const ModBuf *base = &v->m->bufs.data[b->alias];
     if (b->kind != MB_WORK || base->kind == MB_PARAM || base->kind == MB_CONST)
         return fault(v, NULL, "buffer @%s: only work shares memory, with inputs, outputs and work", b->name);
+    if (dtype_bytes(b->type.dtype) != dtype_bytes(base->type.dtype))
+        return fault(v, NULL, "buffer @%s and its alias @%s have elements of different size", b->name,
+                     base->name);
     if (type_physical_bytes(&b->type, batch) > type_physical_bytes(&base->type, batch))
         return fault(v, NULL, "buffer @%s is larger than its alias @%s", b->name, base->name);
     return true;
@@ -97,6 +100,13 @@ static bool kind_fits(LBufKind want, ModBufKind have, bool prepare) {
     return true;
 }
 
+/* An alias of an input is the caller's memory too. */
+static ModBufKind memory_kind(const LoopModule *m, uint32_t buf) {
+    while (m->bufs.data[buf].alias >= 0)
+        buf = (uint32_t)m->bufs.data[buf].alias;
+    return m->bufs.data[buf].kind;
+}
+
 static bool extent_fits(Modules *v, const LBuf *p, const StepArg *a, int64_t n) {
     int64_t end, have = modbuf_elems(&v->m->bufs.data[a->buf], n);
     return !__builtin_add_overflow(a->offset, dim_at(p->extent, n), &end) && end <= have;
@@ -109,9 +119,10 @@ static bool check_arg(Modules *v, const Entry *e, const Step *s, uint32_t i) {
     if (a->buf >= v->m->bufs.len)
         return fault(v, &s->loc, "call of @%s: argument %u is no buffer", k->name, i);
     const ModBuf *b = &v->m->bufs.data[a->buf];
-    if (!kind_fits(p->kind, b->kind, !strcmp(e->name, "prepare")))
+    ModBufKind kind = memory_kind(v->m, a->buf);
+    if (!kind_fits(p->kind, kind, !strcmp(e->name, "prepare")))
         return fault(v, &s->loc, "call of @%s in @%s: @%s is %s, which cannot be the %s parameter %%%s",
-                     k->name, e->name, b->name, kind_text[b->kind], lbuf_kind_names[p->kind], p->name);
+                     k->name, e->name, b->name, kind_text[kind], lbuf_kind_names[p->kind], p->name);
     if (p->dtype != b->type.dtype)
         return fault(v, &s->loc, "call of @%s: @%s holds %s, %%%s is of %s", k->name, b->name,
                      dtype_name(b->type.dtype), p->name, dtype_name(p->dtype));

@@ -89,12 +89,13 @@ static bool check_alloc(Verify *v, const Stmt *s) {
     Scope *x = &v->buf[s->buf];
     if (s->buf < v->k->n_params)
         return verify_fault(v, s, "a parameter cannot be allocated");
-    if (x->visible)
-        return verify_fault(v, s, "the buffer is allocated twice");
+    if (x->visible && x->in_parallel != v->in_parallel)
+        return verify_fault(v, s, "the buffer is allocated outside the parallel loop too");
     if (b->kind == LB_SCRATCH && v->has_parallel && !v->in_parallel)
         return verify_fault(v, s, "scratch belongs inside the parallel loop");
+    if (!x->visible) /* copies of one statement follow each other: each begins a new life */
+        vec_push(&v->cx->arena, &v->bufs, s->buf);
     *x = (Scope){true, true, v->in_parallel, v->vector != NULL};
-    vec_push(&v->cx->arena, &v->bufs, s->buf);
     return true;
 }
 

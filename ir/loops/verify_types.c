@@ -69,7 +69,6 @@ static bool check_arithmetic(Verify *v, const Stmt *s, const LType *arg) {
     case LOP_SHR:
     case LOP_MULHI:
         return (!dtype_is_float(t) && t != DT_BOOL) || verify_fault(v, s, "the arguments must be integers");
-    case LOP_DIV:
     case LOP_SQRT:
     case LOP_FLOOR:
         return dtype_is_float(t) || verify_fault(v, s, "the arguments must be floats");
