@@ -94,7 +94,8 @@ int cnnrt_idx_read(cnnrt_idx *out, const char *path, cnnrt_data_error *error) {
     int status = read_header(f, out, path, error);
     if (status == CNNRT_OK)
         status = read_elements(f, out, path, error);
-    gzclose(f);
+    if (gzclose(f) != Z_OK && status == CNNRT_OK) /* zlib's only word about a stream cut within its trailer */
+        status = cnnrt_data_fail(error, CNNRT_E_FORMAT, path, "damaged gzip data: it ends too early");
     if (status != CNNRT_OK)
         cnnrt_idx_free(out);
     return status;

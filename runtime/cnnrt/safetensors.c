@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { MAX_HEADER = 100000000, MAX_TENSORS = 65536, NAME_TABLE = 2048 };
+enum { MAX_HEADER = 100000000, MAX_TENSORS = 65536, NAME_TABLE = 4096 };
 
 typedef struct Walker {
     const unsigned char *file;
