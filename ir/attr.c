@@ -194,6 +194,10 @@ uint64_t attr_hash(const AttrTable *t, const void *attrs) {
 
 void attr_print_float(StrBuf *sb, double v) {
     size_t start = sb->len;
+    if (v == floor(v) && fabs(v) < 1e15) { /* 10 rather than 1e+01 */
+        sb_printf(sb, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         sb->len = start;
         sb_printf(sb, "%.*g", digits, v);

@@ -52,7 +52,8 @@ static GraphName *name_entry(Graph *g, const char *name) {
 ValueId graph_find(const Graph *g, const char *name) {
     if (!g->names.cap)
         return NO_VALUE;
-    return g->names.slots[name_slot(g->names.slots, g->names.cap, intern(g->cx, name))].value;
+    const GraphName *e = &g->names.slots[name_slot(g->names.slots, g->names.cap, intern(g->cx, name))];
+    return e->name ? e->value : NO_VALUE;
 }
 
 static bool is_name_char(char c) {
