@@ -24,7 +24,7 @@ LBuild lb_begin(Context *cx, const char *name) {
 
 /* ---- Names ---- */
 
-bool local_name_taken(const Kernel *k, const char *name) {
+static bool local_name_taken(const Kernel *k, const char *name) {
     for (uint32_t i = 0; i < k->bufs.len; i++)
         if (k->bufs.data[i].name == name)
             return true;
@@ -124,7 +124,7 @@ Idx lb_dim(LBuild *b, Dim d) {
 /* ---- Control ---- */
 
 /* Values of the variable of a loop over [lo, hi). */
-static IxRange loop_range(const Kernel *k, Idx lo, Idx hi, int64_t step) {
+IxRange loop_range(const Kernel *k, Idx lo, Idx hi, int64_t step) {
     IxRange l = ix_known(k, lo), h = ix_known(k, hi);
     IxRange r = {l.lo, h.hi == INT64_MAX || h.hi == INT64_MIN ? INT64_MAX : h.hi - 1};
     if (l.lo == l.hi && r.hi != INT64_MAX && r.hi > l.lo && l.lo >= 0)

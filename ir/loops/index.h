@@ -19,7 +19,7 @@ bool range_bounded(IxRange r);
 int64_t floor_div(int64_t a, int64_t b); /* b > 0 */
 int64_t floor_mod(int64_t a, int64_t b);
 
-/* Shared by build.c and parse.c. */
-bool local_name_taken(const Kernel *k, const char *name);
+/* build.c: what the variable of a loop over [lo, hi) can be. */
+IxRange loop_range(const Kernel *k, Idx lo, Idx hi, int64_t step);
 
 #endif
