@@ -53,7 +53,7 @@ def theirs(path, x, threads):
     binding = session.io_binding()
     binding.bind_input("image", "cpu", 0, numpy.float32, x.shape, x.ctypes.data)
     binding.bind_output("y", "cpu", 0, numpy.float32, shape, y.ctypes.data)
-    return lambda: session.run_with_iobinding(binding), lambda: y.reshape(-1)
+    return lambda: session.run_with_iobinding(binding), lambda keep=x: y.reshape(-1)  # x is read at every call
 
 
 def block(call):

@@ -1,5 +1,6 @@
 """Write each example net, with random weights, for both sides: NET.onnx for ONNX Runtime, NET.safetensors for
-cnnc. Where a model file holds mean and std, the ONNX file does not: its side is spared that work. Runs under Debian's Python, which has torch; files that are there already are kept.
+cnnc. Where a model file holds mean and std, the ONNX file does not: its side is spared that work. Runs under
+Debian's Python, which has torch; files that are there already are kept.
 
     prepare.py FOLDER
 """
