@@ -102,7 +102,7 @@ static const struct {
     {"aBcd8b(c1:1", "abcd8b(c1:1", "write the layout 'abcd8b' as 'aBcd8b'"},
     {"aBcd8b(c1:1", "Ba8bcd(c1:1", "the batch dimension must be outermost"},
     {"aBcd8b(c1:1", "aBce8b(c1:1", "is not a layout of rank 4"},
-    {"aBcd8b(c1:1", "aBcc8b(c1:1", "the layout names dimension c twice"},
+    {"aBcd8b(c1:1", "aBccd8b(c1:1", "write the layout"},
     {"aBcd8b(c1:1", "aBc8b(c1:1", "the layout leaves out dimension d"},
     {"aBcd8b(c1:1", "aBcd8b(a1:1", "cannot have a border"},
     {"aBcd8b(c1:1", "aBcd8b(c99999:1", "expected a border"},
