@@ -59,6 +59,10 @@ static Block *top(const LBuild *b) {
     return b->open.data[b->open.len - 1];
 }
 
+static void open_block(LBuild *b, Block *block) {
+    vec_push(b->k->arena, &b->open, block);
+}
+
 static Stmt *append(LBuild *b, LOp op) {
     Stmt *s = NEW(b->k->arena, Stmt);
     s->op = op;
@@ -135,7 +139,7 @@ IxRange loop_range(const Kernel *k, Idx lo, Idx hi, int64_t step) {
 /* A block nobody keeps: code that provably never runs. */
 static void open_dead(LBuild *b) {
     Block *dead = NEW(b->k->arena, Block);
-    vec_push(b->k->arena, &b->open, dead);
+    open_block(b, dead);
 }
 
 static Idx open_for(LBuild *b, ForKind kind, const char *var, Idx lo, Idx hi, int64_t step, uint8_t lanes) {
@@ -146,7 +150,7 @@ static Idx open_for(LBuild *b, ForKind kind, const char *var, Idx lo, Idx hi, in
             return lo;
         }
         if (__builtin_add_overflow(l, step, &next) || next >= h) {
-            vec_push(b->k->arena, &b->open, top(b));
+            open_block(b, top(b));
             return lo;
         }
     }
@@ -157,7 +161,7 @@ static Idx open_for(LBuild *b, ForKind kind, const char *var, Idx lo, Idx hi, in
     s->hi = hi;
     s->step = step;
     s->lanes = lanes;
-    vec_push(b->k->arena, &b->open, &s->body);
+    open_block(b, &s->body);
     return ix_var(b->k, s->var);
 }
 
@@ -188,7 +192,7 @@ static int decide(Kernel *k, IfCmp cmp, Idx x, Idx y) {
 void lb_if(LBuild *b, IfCmp cmp, Idx x, Idx y) {
     int known = decide(b->k, cmp, x, y);
     if (known == 1) {
-        vec_push(b->k->arena, &b->open, top(b));
+        open_block(b, top(b));
     } else if (known == 0) {
         open_dead(b);
     } else {
@@ -196,7 +200,7 @@ void lb_if(LBuild *b, IfCmp cmp, Idx x, Idx y) {
         s->cmp = cmp;
         s->lo = x;
         s->hi = y;
-        vec_push(b->k->arena, &b->open, &s->body);
+        open_block(b, &s->body);
     }
 }
 
@@ -208,11 +212,11 @@ void lb_else(LBuild *b) {
     Block *parent = top(b);
     Stmt *last = parent->stmts.len ? parent->stmts.data[parent->stmts.len - 1] : NULL;
     if (last && last->op == LOP_IF && &last->body == then)
-        vec_push(b->k->arena, &b->open, &last->orelse);
+        open_block(b, &last->orelse);
     else if (then == parent)
         open_dead(b);
     else
-        vec_push(b->k->arena, &b->open, parent);
+        open_block(b, parent);
 }
 
 void lb_end(LBuild *b) {
