@@ -23,7 +23,7 @@ static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o
     Graph *g = graph_parse(cx, intern(cx, path), file.data, file.size);
     if (g && !graph_verify(g))
         return NULL;
-    if (g && !g->n_fixed)
+    if (g && !g->n_fixed && o->batch > 0)
         g->batch = o->batch;
     return g;
 }

@@ -8,7 +8,7 @@ typedef struct ImportOptions {
     const char *weights;   /* --weights: overrides the model's own; NULL: as the model says */
     int64_t init_seed;     /* --init-seed, or -1: random weights were not asked for */
     bool weights_optional; /* info, --external-weights, --emit=graph: no weights is no error */
-    int64_t batch;         /* --batch, at least 1 */
+    int64_t batch;         /* --batch; 0: not given: 1, or what a .cnnir file says */
     const char **shapes;   /* --input-shape NAME=3x224x224 */
     uint32_t n_shapes;
 } ImportOptions;

@@ -449,7 +449,7 @@ Graph *import_json(Context *cx, const char *path, const ImportOptions *o, const 
     if (!file_read(cx, path, JSON_MAX_BYTES, &file) || !json_parse(cx, name, file.data, file.size, &m.doc))
         return NULL;
     m.g = graph_new(cx, "model");
-    m.g->batch = o->batch;
+    m.g->batch = o->batch > 0 ? o->batch : 1;
     import_root(&m, m.doc.root, weights_path);
     return cx->diag.errors == errors ? m.g : NULL;
 }
