@@ -59,6 +59,15 @@ static uint32_t find_root(const LoopModule *m, uint32_t b) {
     return b;
 }
 
+/* Blocks are aligned to PLAN_ALIGN when they are handed over, so nothing within them can be aligned to more.
+ */
+static bool check_align(const Plan *p, uint32_t align, const char *name) {
+    return align <= PLAN_ALIGN ||
+           diag_error(&p->u->cx->diag, DIAG_IR_INVALID, NULL,
+                      "buffer \"%s\": aligned to %u bytes, but workspace and weights are to %d", name, align,
+                      PLAN_ALIGN);
+}
+
 static bool make_storages(Plan *p) {
     const uint32_t n = p->m->bufs.len;
     p->root = NEW_ARRAY(p->a, uint32_t, n);
@@ -71,6 +80,8 @@ static bool make_storages(Plan *p) {
         const uint32_t r = find_root(p->m, b);
         if (bytes < 0)
             return too_large(p, "buffer", buf->name);
+        if (!check_align(p, buf->align, buf->name))
+            return false;
         p->root[b] = r;
         p->bytes[r] = bytes > p->bytes[r] ? bytes : p->bytes[r];
         p->first[b] = NEVER;
@@ -91,6 +102,9 @@ static void find_lifetimes(Plan *p) {
             }
         }
     }
+    for (uint32_t b = 0; b < p->m->bufs.len; b++) /* nobody's memory: as if the first step used it */
+        if (p->first[b] == NEVER)
+            p->first[b] = p->last[b] = 0;
 }
 
 /* verify: whatever is used in an entry stays to its end. */
@@ -99,7 +113,7 @@ static void keep_all(Plan *p) {
     for (uint32_t e = 0; e < p->m->entries.len; e++) {
         const uint32_t end = begin + p->m->entries.data[e].steps.len;
         for (uint32_t b = 0; b < p->m->bufs.len; b++)
-            if (p->root[b] == b && p->first[b] != NEVER && p->last[b] >= begin && p->last[b] < end)
+            if (p->root[b] == b && p->last[b] >= begin && p->last[b] < end)
                 p->last[b] = end - 1;
         begin = end;
     }
@@ -154,9 +168,15 @@ static void share_in_place(Plan *p) {
 
 /* ---- Offsets ---- */
 
+static void grow(const Plan *p, int64_t *bytes, uint32_t root) {
+    const int64_t end = in_workspace(p, root) ? round_up(buffer(p, root)->offset + p->bytes[root]) : 0;
+    *bytes = end > *bytes ? end : *bytes;
+}
+
 /* The end of the highest storage used in an entry, counted from the workspace's start. */
 static void entry_bytes(Plan *p) {
     LoopModule *m = p->m;
+    bool *used = NEW_ARRAY(p->a, bool, m->bufs.len);
     m->work_bytes = m->prepare_bytes = 0;
     for (uint32_t e = 0; e < m->entries.len; e++) {
         const Entry *entry = &m->entries.data[e];
@@ -164,20 +184,21 @@ static void entry_bytes(Plan *p) {
         for (uint32_t s = 0; s < entry->steps.len; s++) {
             const Step *step = &entry->steps.data[s];
             for (uint32_t i = 0; i < m->kernels.data[step->kernel]->n_params; i++) {
-                const uint32_t r = p->root[step->args[i].buf];
-                const int64_t end = in_workspace(p, r) ? round_up(buffer(p, r)->offset + p->bytes[r]) : 0;
-                *bytes = end > *bytes ? end : *bytes;
+                grow(p, bytes, p->root[step->args[i].buf]);
+                used[p->root[step->args[i].buf]] = true;
             }
         }
     }
+    for (uint32_t b = 0; b < m->bufs.len; b++)
+        if (p->root[b] == b && !used[b])
+            grow(p, &m->work_bytes, b);
 }
 
 /* The storages of the workspace alive in steps [begin, end), as items. Returns their number. */
 static uint32_t collect(const Plan *p, uint32_t begin, uint32_t end, PlanItem *items, uint32_t *owner) {
     uint32_t n = 0;
     for (uint32_t b = 0; b < p->m->bufs.len; b++) {
-        if (p->root[b] != b || !in_workspace(p, b) || p->first[b] == NEVER || p->first[b] >= end ||
-            p->last[b] < begin)
+        if (p->root[b] != b || !in_workspace(p, b) || p->first[b] >= end || p->last[b] < begin)
             continue;
         owner[n] = b;
         items[n] = (PlanItem){.bytes = p->bytes[b], .first = p->first[b], .last = p->last[b]};
@@ -198,7 +219,7 @@ static bool place_workspace(Plan *p) {
         return too_large(p, "the workspace", NULL);
     for (uint32_t b = 0; b < n; b++)
         if (buffer(p, b)->kind == MB_WORK)
-            buffer(p, b)->offset = in_workspace(p, p->root[b]) ? 0 : -1; /* unused ones take no room */
+            buffer(p, b)->offset = -1; /* that of an alias of an argument stays */
     for (uint32_t i = 0; i < count; i++)
         buffer(p, owner[i])->offset = items[i].offset;
     for (uint32_t b = 0; b < n; b++)
@@ -212,6 +233,8 @@ static bool place_workspace(Plan *p) {
             continue;
         count = collect(p, begin, begin + entry->steps.len, items, owner);
         p->m->live_bytes = plan_live_bytes(p->a, items, count);
+        if (p->m->live_bytes < 0)
+            return too_large(p, "the workspace", NULL);
     }
     return true;
 }
@@ -255,6 +278,9 @@ static bool place_scratch(Plan *p) {
         place_allocs(k, &k->body, &at);
         if (at < 0)
             return too_large(p, "the scratch of kernel", k->name);
+        for (uint32_t b = k->n_params; b < k->bufs.len; b++)
+            if (k->bufs.data[b].offset >= 0 && !check_align(p, k->bufs.data[b].align, k->bufs.data[b].name))
+                return false;
         p->m->scratch_bytes = at > p->m->scratch_bytes ? at : p->m->scratch_bytes;
     }
     return true;

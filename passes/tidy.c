@@ -283,6 +283,8 @@ static void drop_dead(Tidy *t, Block *b) {
             t->touched[s->buf] = true;
         b->stmts.data[--at] = s;
     }
+    if (at == 0)
+        return;
     memmove(b->stmts.data, b->stmts.data + at, (b->stmts.len - at) * sizeof *b->stmts.data);
     b->stmts.len -= at;
 }
