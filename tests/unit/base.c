@@ -224,7 +224,6 @@ Test(base, lexing) {
     cr_assert(lx.tok.kind == TOK_ERROR && cx.diag.errors == 1);
     cr_assert_str_eq(printed(&cx), "t:2:3: error: expected a number, found \"s\" [text-syntax]\n");
     context_free(&cx);
-    context_free(&cx);
 }
 
 Test(base, memory_limit) {
