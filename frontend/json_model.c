@@ -97,7 +97,7 @@ static bool missing(const ModelImport *m, const Loc *loc, const char *what, cons
 /* ---- Inputs ---- */
 
 /* Dimensions from --input-shape NAME=3x224x224 in place of the file's; n is their number. */
-static bool parse_shape_option(Context *cx, const char *option, int64_t *dims, uint32_t *n) {
+static bool parse_shape_option(const char *option, int64_t *dims, uint32_t *n) {
     const char *p = strchr(option, '=');
     *n = 0;
     while (p && *n < MAX_RANK - 1) {
@@ -110,9 +110,7 @@ static bool parse_shape_option(Context *cx, const char *option, int64_t *dims, u
             return true;
         p = *end == 'x' ? end : NULL;
     }
-    return diag_error(&cx->diag, DIAG_INPUT_SHAPE, NULL,
-                      "--input-shape %s: expected NAME=DIMxDIM..., one to %d positive numbers", option,
-                      MAX_RANK - 1);
+    return false;
 }
 
 static const char *shape_option(const ModelImport *m, const char *name) {
@@ -123,12 +121,20 @@ static const char *shape_option(const ModelImport *m, const char *name) {
     return NULL;
 }
 
-/* Every --input-shape must name an input. */
+/* Every --input-shape must be well-formed and name an input. */
 static void check_shape_options(ModelImport *m) {
     for (uint32_t i = 0; i < m->o->n_shapes; i++) {
         const char *option = m->o->shapes[i];
         const char *name = intern_n(m->cx, option, strcspn(option, "="));
         Entry *e = model_find(m, name);
+        int64_t dims[MAX_RANK];
+        uint32_t n;
+        if (!parse_shape_option(option, dims, &n)) {
+            diag_error(&m->cx->diag, DIAG_INPUT_SHAPE, NULL,
+                       "--input-shape %s: expected NAME=DIMxDIM..., one to %d positive numbers", option,
+                       MAX_RANK - 1);
+            continue;
+        }
         if (e && !e->is_layer)
             continue;
         diag_error(&m->cx->diag, DIAG_INPUT_SHAPE, NULL, "--input-shape %s: the model has no input \"%s\"",
@@ -165,8 +171,8 @@ static bool input_type(const ModelImport *m, const Json *input, const char *name
     const char *option = shape_option(m, name);
     if (!shape)
         return ok && missing(m, loc, "an input", "shape");
-    if (option ? !parse_shape_option(m->cx, option, dims, &n) : !read_shape(m, shape, loc, dims, &n))
-        return false;
+    if (!read_shape(m, shape, loc, dims, &n) || (option && !parse_shape_option(option, dims, &n)))
+        return false; /* a malformed option is reported by check_shape_options */
     Dim d[MAX_RANK] = {{1, true}};
     for (uint32_t i = 0; i < n; i++)
         d[i + 1] = (Dim){dims[i], false};
