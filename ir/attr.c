@@ -128,6 +128,10 @@ static bool at_default(const AttrRow *r, const void *attrs) {
     return false;
 }
 
+const AttrRow *attr_only_type(const AttrTable *t) {
+    return t->count == 1 && t->rows[0].kind == ATTR_LAYOUT ? &t->rows[0] : NULL;
+}
+
 /* ---- Hash ---- */
 
 static uint64_t mix(uint64_t h, uint64_t v) {

@@ -15,6 +15,7 @@ typedef struct Draft {
     const char *name;
     ValueId operand[MAX_OPERANDS];
     uint32_t n;
+    void *type_attr; /* where the node's type is to be put, for ops that have it as attribute */
 } Draft;
 
 /* %name, which must be new in `g`. */
@@ -132,7 +133,7 @@ static const void *elements(Lexer *lx, const Type *t) {
     return lex_expect(lx, "]") ? data : NULL;
 }
 
-/* param TYPE @"key", buffer TYPE @"key", const TYPE [...]; the word is read already. */
+/* param TYPE [@"key"], buffer TYPE [@"key"], const TYPE [...]; the word is read already. */
 static bool leaf(Parser *p, Graph *g, ValueKind kind, const char *name, Loc loc) {
     Lexer *lx = &p->lx;
     Type t;
@@ -147,7 +148,8 @@ static bool leaf(Parser *p, Graph *g, ValueKind kind, const char *name, Loc loc)
             return false;
         v = graph_const(g, name, t, data, loc);
     } else {
-        if (!global(lx, &key))
+        key = name;
+        if (lx->tok.kind == TOK_GLOBAL && !global(lx, &key))
             return false;
         v = graph_param(g, kind, name, key, t, loc);
     }
@@ -188,6 +190,11 @@ static bool op_call(Lexer *lx, const Graph *g, Draft *d) {
     }
     void *attrs = arena_alloc(&lx->cx->arena, desc->attrs.size);
     d->node.attrs = desc->attrs.count ? attrs : NULL;
+    const AttrRow *row = attr_only_type(&desc->attrs);
+    if (row && !lex_is(lx, "{")) {
+        d->type_attr = (char *)attrs + row->offset;
+        return true;
+    }
     return attr_parse(lx, &desc->attrs, attrs, desc->name);
 }
 
@@ -287,6 +294,8 @@ static bool node(Parser *p, Graph *g, Draft *d) {
     if (!op_call(lx, g, d) || !choice(p, &d->node) || !regions(p, g, d) || !lex_expect(lx, ":") ||
         !type_parse(lx, &v.type) || !origin(lx, d->name, &v.origin) || !place(lx, d))
         return false;
+    if (d->type_attr)
+        memcpy(d->type_attr, &v.type, sizeof v.type);
     v.loc = d->node.loc;
     d->node.result = g->values.len;
     d->node.operands = arena_copy(a, d->operand, d->n * sizeof *d->operand);

@@ -105,8 +105,10 @@ static void print_leaf(Printer *p, const Value *v) {
     sb_putc(p->sb, ' ');
     if (v->kind == VK_CONST)
         print_data(p, v);
-    else
+    else if (strcmp(v->key, v->name) != 0)
         sb_putc(p->sb, '@'), sb_quote(p->sb, v->key);
+    else
+        p->sb->data[--p->sb->len] = 0;
     print_origin(p, v);
     sb_putc(p->sb, '\n');
 }
@@ -144,6 +146,12 @@ static void print_attrs(StrBuf *sb, const AttrTable *t, const void *attrs) {
         sb->data[--sb->len] = 0;
 }
 
+/* Is the op's attribute the type that stands at the end of the line anyway? */
+static bool says_type(const Node *n, const Value *result) {
+    const AttrRow *row = attr_only_type(&op_desc(n->op)->attrs);
+    return row && n->attrs && type_equal((const void *)((const char *)n->attrs + row->offset), &result->type);
+}
+
 static void print_node(Printer *p, const Node *n, bool region) {
     StrBuf *sb = p->sb;
     const Value *result = value(p, n->result);
@@ -152,7 +160,8 @@ static void print_node(Printer *p, const Node *n, bool region) {
     sb_printf(sb, "%%%s = %s", result->name, op_desc(n->op)->name);
     for (uint32_t i = 0; i < own; i++)
         sb_printf(sb, "%s%%%s", i ? ", " : " ", value(p, n->operands[i])->name);
-    print_attrs(sb, &op_desc(n->op)->attrs, n->attrs);
+    if (region || !says_type(n, result))
+        print_attrs(sb, &op_desc(n->op)->attrs, n->attrs);
     if (n->choice) {
         sb_puts(sb, " choice");
         print_attrs(sb, &choice_table, n->choice);

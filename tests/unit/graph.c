@@ -10,15 +10,15 @@ static const char big[] =
     "graph @net(%image: f32[N,1,28,28], %other.in: f32[N,8,28,28]) batch 4 fixed {\n"
     "  classes \"a \\\"b\\\"\", \"c\"\n"
     "  %w = param f32[8,1,5,5] @\"conv.weight\"\n"
+    "  %bias = param f32[8]\n"
     "  %mean = buffer f32[8] @\"bn.running_mean\"\n"
-    "  %scale = param f32[8,1,1] @\"scale\" origin @s\n"
+    "  %scale = param f32[8,1,1] @\"sc\" origin @s\n"
     "  %two = const f32[2] [0x1p+0, -nan] origin none\n"
     "  %long = const i32[9] [\n"
     "      1, 2, 3, 4, 5, 6, 7, 8,\n"
     "      -9]\n"
     "  %y = conv2d %image, %w {padding=[2,2,2,2]} choice {algorithm=direct, block=8, vectors=1} "
-    "epilogue(%acc, "
-    "%k = %scale, %r = %other.in) {\n"
+    "epilogue(%acc, %k = %scale, %r = %other.in) {\n"
     "    %0 = mul %acc, %k layer \"scale\"\n"
     "    %1 = add %0, %r layer \"sum\" loc \"/layers/2\"\n"
     "    %2 = relu %1\n"
@@ -27,7 +27,7 @@ static const char big[] =
     "    %0 = relu %x\n"
     "  } : f32[N,8,14,14] origin none layer \"pool\\x01\"\n"
     "  %b = batch_norm %p, %mean, %mean, %mean, %mean {eps=0.001} : f32[N,8,14,14] origin @\"odd name\"\n"
-    "  %f = reorder %b {to=f32[N,8,14,14]:aBcd4b} : f32[N,8,14,14]:aBcd4b\n"
+    "  %f = reorder %b : f32[N,8,14,14]:aBcd4b\n"
     "  return %f as \"logits\", %p as \"aux\"\n"
     "}\n";
 
@@ -57,7 +57,7 @@ Test(graph, text_round_trip) {
     const Node *conv = &g->nodes.data[0];
     cr_assert(conv->n_operands == 4 && conv->n_epilogue == 2 && conv->choice->algorithm == ALGO_DIRECT);
     cr_assert_str_eq(conv->loc.pointer, "/layers/0");
-    cr_assert(conv->loc.line == 10 && conv->loc.col == 3);
+    cr_assert(conv->loc.line == 11 && conv->loc.col == 3);
     const Value *b = graph_value(g, graph_find(g, "b"));
     cr_assert_str_eq(b->origin, "odd name");
     cr_assert_str_eq(graph_value(g, graph_find(g, "y"))->origin, "y");
@@ -86,7 +86,7 @@ static const struct {
     {"f32[8,1,5,5]", "f32[99999999,99999999,5,5]", "2^40 elements"},
     {"buffer f32[8]", "buffer f32[8N]", "dimensions without N"},
     {"f32[8,1,5,5]", "f32[1,1,1,1,1,1,1]", "at most 6 dimensions"},
-    {"f32[8,1,5,5]", "f32[8,3,5,5]", "t.cnnir:10:3: error: in_channels is 3"},
+    {"f32[8,1,5,5]", "f32[8,3,5,5]", "t.cnnir:11:3: error: in_channels is 3"},
     {"-9]", "-9, 1]", "the type has 9 elements, but at least 10 are given"},
     {"-9]", "-9999999999]", "does not fit the element type"},
     {"conv2d", "conv3d", "hint: did you mean 'conv2d'?"},
@@ -116,7 +116,7 @@ static const struct {
     {"as \"aux\"", "as \"logits\"", "two outputs are named \"logits\""},
     {"return %f as \"logits\", %p as \"aux\"", "", "expected 'return'"},
     {"\"aux\"\n}", "\"aux\"\n} }", "expected the end of the file"},
-    {"\"scale\" origin", "\"scale\n origin", "does not end on its line"},
+    {"\"sc\" origin", "\"sc\n origin", "does not end on its line"},
     {"\\x01", "\\x00", "needs two hex digits"},
 };
 
