@@ -23,8 +23,8 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
 }
 
 static const OpSample samples[] = {
-    {.attrs = &(const RsqrtAttrs){.eps = 4}, .n = 1, .operands = {T1(17)}, .batch = 1},
-    {.attrs = &(const RsqrtAttrs){.eps = 2.5}, .n = 1, .operands = {TN4(3, 1, 7)}, .batch = 3},
+    {.attrs = &(const RsqrtAttrs){.eps = 5}, .n = 1, .operands = {T1(17)}, .batch = 1},
+    {.attrs = &(const RsqrtAttrs){.eps = 4.5}, .n = 1, .operands = {TN4(3, 1, 7)}, .batch = 3},
 };
 
 const OpDesc op_rsqrt = {

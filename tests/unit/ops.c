@@ -1,0 +1,438 @@
+/* Every op of the table, by its samples: shapes, text, the evaluator, and the lowered loops in the
+ * interpreter at several vector widths and layouts against the evaluator. Then what ops refuse. */
+#include "ir/eval.h"
+#include "ir/loops/loops.h"
+#include "passes/passes.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static Context cx;
+
+static void begin(void) {
+    context_init(&cx, NULL);
+}
+static void end(void) {
+    context_free(&cx);
+}
+
+static const char *messages(void) {
+    StrBuf sb = sb_new(&cx.arena);
+    diag_print_all(&sb, &cx.diag);
+    return sb_str(&sb);
+}
+
+static uint32_t seed = 1;
+
+static float noise(void) { /* quarters in [-4, 4]: exact in any order for short sums */
+    seed = seed * 1664525u + 1013904223u;
+    return (float)((int)(seed >> 24) % 33 - 16) / 4;
+}
+
+static float *random_floats(int64_t count) {
+    float *x = NEW_ARRAY(&cx.arena, float, (size_t)count);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = noise();
+    return x;
+}
+
+static double *widened(const float *x, int64_t count) {
+    double *d = NEW_ARRAY(&cx.arena, double, (size_t)count);
+    for (int64_t i = 0; i < count; i++)
+        d[i] = (double)x[i];
+    return d;
+}
+
+/* ---- One sample as a graph ---- */
+
+/* Channel blocks of `block` for images, with a border of one pixel; other types stay dense. */
+static Type blocked(Type t, uint32_t block, uint16_t border) {
+    if (!block || t.rank != 4)
+        return t;
+    t.layout = (Layout){.nparts = 5, .part = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, block}}};
+    for (int d = 2; d < 4; d++)
+        t.layout.lo[d] = t.layout.hi[d] = border;
+    return t;
+}
+
+static ValueId reordered(Graph *g, ValueId v, Type to) {
+    ReorderAttrs a = {.to = to};
+    if (type_equal(&g->values.data[v].type, &to))
+        return v;
+    return graph_node(g, OP_reorder, &v, 1, &a, NULL, (Loc){0});
+}
+
+/* input(s) -> op -> output; images in blocks where `block` says so. */
+static Graph *sample_graph(OpId op, const OpSample *s, uint32_t block) {
+    const OpDesc *d = op_desc(op);
+    Graph *g = graph_new(&cx, d->name);
+    ValueId in[5];
+    g->batch = s->batch;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const char *name = intern_f(&cx, "in%u", i);
+        in[i] = i == 0 || type_has_n(&s->operands[i])
+                    ? graph_input(g, name, s->operands[i], (Loc){0})
+                    : graph_param(g, VK_PARAM, name, intern_f(&cx, "p.%s", name), s->operands[i], (Loc){0});
+        if (i == 0 || (d->flags & OP_POINTWISE))
+            in[i] = reordered(g, in[i], blocked(s->operands[i], block, (uint16_t)(i + 1)));
+    }
+    ValueId v = graph_node(g, op, in, s->n, s->attrs, "y", (Loc){0});
+    cr_assert_neq(v, NO_VALUE, "%s: %s", d->name, messages());
+    Type dense = g->values.data[v].type;
+    if (!(d->flags & (OP_VIEW | OP_INTERNAL)))
+        g->values.data[v].type = blocked(dense, block, 1);
+    graph_output(g, "y", reordered(g, v, type_dense(&dense)));
+    cr_assert(graph_verify(g), "%s: %s", d->name, messages());
+    return g;
+}
+
+static void check_text(const Graph *g) {
+    StrBuf a = sb_new(&cx.arena), b = sb_new(&cx.arena);
+    graph_print(&a, g, NULL);
+    Graph *again = graph_parse(&cx, "again.cnnir", sb_str(&a), a.len);
+    cr_assert_not_null(again, "%s\n%s", messages(), sb_str(&a));
+    graph_print(&b, again, NULL);
+    cr_assert_str_eq(sb_str(&a), sb_str(&b));
+}
+
+/* ---- Compiled to loops, interpreted, compared ---- */
+
+typedef struct Data {
+    float *in[5];
+    double *expect; /* of the output, dense */
+    int64_t count;
+} Data;
+
+static Data evaluate(const Graph *g, const OpSample *s, int64_t n) {
+    Data d = {0};
+    Tensor *values = NEW_ARRAY(&cx.arena, Tensor, g->values.len);
+    for (uint32_t i = 0; i < s->n; i++) {
+        const char *name = intern_f(&cx, "in%u", i);
+        ValueId v = 0;
+        while (g->values.data[v].name != name)
+            v++;
+        int64_t count = type_elems(&s->operands[i], n);
+        d.in[i] = random_floats(count);
+        if (i == 4) /* running_var */
+            for (int64_t k = 0; k < count; k++)
+                d.in[i][k] = fabsf(d.in[i][k]);
+        values[v] = (Tensor){.rank = s->operands[i].rank, .data = widened(d.in[i], count)};
+        for (int k = 0; k < s->operands[i].rank; k++)
+            values[v].dim[k] = dim_at(s->operands[i].dim[k], n);
+    }
+    cr_assert(graph_eval(g, n, values, &cx.arena), "%s", messages());
+    ValueId out = g->outputs.data[0].value;
+    d.expect = values[out].data;
+    d.count = type_elems(&g->values.data[out].type, n);
+    return d;
+}
+
+static LoopModule *compile(Graph *g, uint32_t vector_bytes, const char *passes) {
+    static const char *const features = "";
+    Target t = {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = features};
+    t.vector_bytes = vector_bytes;
+    t.vector_regs = 16;
+    t.has_fma = vector_bytes > 16;
+    t.fma_ports = 2;
+    t.l1_bytes = 32 << 10;
+    t.l2_bytes = 512 << 10;
+    t.l3_bytes = 8 << 20;
+    Unit u = {.cx = &cx, .target = &t, .graph = g};
+    PipelineOptions o = {.passes = passes, .verify_each = true};
+    bool stopped = false;
+    cr_assert(passes_run(&u, &o, &stopped), "%s: %s", g->name, messages());
+    return u.loops;
+}
+
+/* Memory of the module's buffers, those of the sample filled in. */
+static void **module_memory(const LoopModule *m, const Data *d, int64_t n, float **out) {
+    void **memory = NEW_ARRAY(&cx.arena, void *, m->bufs.len);
+    for (uint32_t b = 0; b < m->bufs.len; b++) {
+        const ModBuf *buf = &m->bufs.data[b];
+        size_t bytes = (size_t)modbuf_elems(buf, n) * dtype_bytes(buf->type.dtype);
+        unsigned operand;
+        if ((buf->kind == MB_IN && sscanf(buf->name, "in%u", &operand) == 1) ||
+            (buf->kind == MB_PARAM && sscanf(buf->key, "p.in%u", &operand) == 1))
+            memory[b] = d->in[operand];
+        else if (buf->kind == MB_OUT)
+            memory[b] = *out = arena_alloc(&cx.arena, bytes);
+        else if (buf->kind == MB_CONST && buf->data)
+            memory[b] = arena_copy(&cx.arena, buf->data, bytes);
+        else if (buf->kind == MB_CONST)
+            memory[b] = arena_alloc(&cx.arena, bytes);
+    }
+    return memory;
+}
+
+static void check_loops(OpId op, uint32_t number, const OpSample *s, uint32_t block, uint32_t vector_bytes,
+                        const char *passes) {
+    Graph *g = sample_graph(op, s, block);
+    for (int64_t n = 1; n <= s->batch; n += s->batch > 1 ? s->batch - 1 : 1) {
+        Data d = evaluate(g, s, n);
+        LoopModule *m = compile(g, vector_bytes, passes);
+        float *out = NULL;
+        void **memory = module_memory(m, &d, n, &out);
+        InterpOptions o = {.contract = vector_bytes > 16, .check_overlap = true};
+        cr_assert(loops_run(m, "prepare", n, memory, &o), "%s: %s", g->name, messages());
+        cr_assert(loops_run(m, "infer", n, memory, &o), "%s %u, blocks of %u, %u-byte vectors: %s", g->name,
+                  number, block, vector_bytes, messages());
+        double largest = 1e-30;
+        for (int64_t i = 0; i < d.count; i++)
+            largest = fmax(largest, fabs(d.expect[i]));
+        for (int64_t i = 0; i < d.count; i++)
+            cr_assert_leq(fabs((double)out[i] - d.expect[i]), 1e-5 * largest,
+                          "%s %u, blocks of %u, %u-byte vectors, batch %lld: element %lld is %g, not %g",
+                          g->name, number, block, vector_bytes, (long long)n, (long long)i, (double)out[i],
+                          d.expect[i]);
+    }
+}
+
+Test(ops, samples) {
+    for (int op = 0; op < OP_COUNT; op++) {
+        cr_expect_gt(op_desc((OpId)op)->n_samples, 0u, "%s", op_desc((OpId)op)->name);
+        for (uint32_t i = 0; i < op_desc((OpId)op)->n_samples; i++) {
+            begin();
+            const OpSample *s = &op_desc((OpId)op)->samples[i];
+            Graph *g = sample_graph((OpId)op, s, 0);
+            check_text(g);
+            OpId found;
+            cr_assert(op_by_name(g->name, strlen(g->name), &found) && found == (OpId)op);
+            evaluate(g, s, s->batch);
+            end();
+        }
+    }
+}
+
+/* Lowered as they stand, dense and in blocks; then through the whole pipeline, which chooses layouts itself.
+ */
+Test(ops, lowered) {
+    static const uint32_t blocks[] = {0, 8, 16}, bytes[] = {16, 32, 64};
+    for (int op = 0; op < OP_COUNT; op++)
+        for (uint32_t i = 0; i < op_desc((OpId)op)->n_samples; i++)
+            for (int v = 0; v < 3; v++) {
+                const OpDesc *d = op_desc((OpId)op);
+                begin();
+                for (int b = 0; b < 3 && d->lower && op != OP_linear; b++)
+                    check_loops((OpId)op, i, &d->samples[i], op == OP_reorder ? 0 : blocks[b], bytes[v],
+                                "lower,expand,tidy,merge,plan");
+                if (!(d->flags & OP_INTERNAL))
+                    check_loops((OpId)op, i, &d->samples[i], 0, bytes[v], NULL);
+                end();
+            }
+}
+
+Test(ops, linear_plain) {
+    for (uint32_t i = 0; i < op_linear.n_samples; i++)
+        for (uint32_t bytes = 16; bytes <= 64; bytes *= 2) {
+            begin();
+            Choice plain = {.algorithm = ALGO_PLAIN};
+            const OpSample *s = &op_linear.samples[i];
+            Graph *g = sample_graph(OP_linear, s, 0);
+            g->nodes.data[0].choice = &plain;
+            Data d = evaluate(g, s, s->batch);
+            LoopModule *m = compile(g, bytes, "lower,expand,tidy,merge,plan");
+            float *out = NULL;
+            void **memory = module_memory(m, &d, s->batch, &out);
+            InterpOptions o = {.contract = true, .check_overlap = true};
+            cr_assert(loops_run(m, "prepare", s->batch, memory, &o), "%s", messages());
+            cr_assert(loops_run(m, "infer", s->batch, memory, &o), "%s", messages());
+            for (int64_t k = 0; k < d.count; k++)
+                cr_assert_float_eq((double)out[k], d.expect[k], 1e-3);
+            end();
+        }
+}
+
+/* ---- What is refused, and in which words ---- */
+
+#define D(n) {n, false}
+#define IMAGE(c, h, w)                                                                                       \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 4, .dim = { {1, true}, D(c), D(h), D(w) }                                   \
+    }
+#define FIXED4(a, b, c, d)                                                                                   \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 4, .dim = { D(a), D(b), D(c), D(d) }                                        \
+    }
+#define FIXED2(a, b)                                                                                         \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 2, .dim = { D(a), D(b) }                                                    \
+    }
+#define FIXED1(a)                                                                                            \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 1, .dim = { D(a) }                                                          \
+    }
+#define BATCH_OF(b)                                                                                          \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 2, .dim = { {1, true}, D(b) }                                               \
+    }
+#define CONV(p, d, g)                                                                                        \
+    &(const Conv2dAttrs) {                                                                                   \
+        {2, {1, 1}}, {4, {p, p, p, p}}, {2, {d, d}}, g                                                       \
+    }
+#define POOL(k, s, p, ceil)                                                                                  \
+    &(const Pool2dAttrs) {                                                                                   \
+        {2, {k, k}}, {2, {s, s}}, {4, {p, p, p, p}}, {2, {1, 1}}, ceil, true                                 \
+    }
+
+typedef struct Refusal {
+    OpId op;
+    const void *attrs;
+    uint32_t n;
+    Type operands[5];
+    DiagId id;
+    const char *words;
+} Refusal;
+
+static const Refusal refusals[] = {
+    {OP_conv2d,
+     CONV(0, 1, 1),
+     2,
+     {IMAGE(16, 28, 28), FIXED4(4, 8, 3, 3)},
+     DIAG_SHAPE_MISMATCH,
+     "in_channels is 8, but its input has 16 channels"},
+    {OP_conv2d,
+     CONV(0, 1, 3),
+     2,
+     {IMAGE(6, 9, 9), FIXED4(4, 2, 3, 3)},
+     DIAG_SHAPE_MISMATCH,
+     "out_channels is 4, which 3 groups do not divide"},
+    {OP_conv2d,
+     CONV(0, 1, 1),
+     3,
+     {IMAGE(6, 9, 9), FIXED4(4, 6, 3, 3), FIXED1(5)},
+     DIAG_SHAPE_MISMATCH,
+     "out_channels is 4, which bias f32[5] does not match"},
+    {OP_conv2d,
+     CONV(1, 3, 1),
+     2,
+     {IMAGE(6, 4, 9), FIXED4(4, 6, 3, 3)},
+     DIAG_SHAPE_MISMATCH,
+     "the kernel covers 7 rows, but its padded input has 6"},
+    {OP_conv2d,
+     CONV(0, 1, 1),
+     2,
+     {BATCH_OF(6), FIXED4(4, 6, 3, 3)},
+     DIAG_SHAPE_MISMATCH,
+     "conv2d needs 4 dimensions (batch, channels, height, width), but got 2: input f32[N,6]"},
+    {OP_conv2d,
+     CONV(0, 1, 1),
+     2,
+     {IMAGE(6, 9, 9), IMAGE(6, 3, 3)},
+     DIAG_SHAPE_MISMATCH,
+     "must not depend on the batch"},
+    {OP_conv2d, CONV(0, 1, 0), 2, {IMAGE(6, 9, 9), FIXED4(4, 6, 3, 3)}, DIAG_ATTR_RANGE, "groups"},
+    {OP_conv2d,
+     CONV(0, 1, 1),
+     1,
+     {IMAGE(6, 9, 9)},
+     DIAG_OPERAND_COUNT,
+     "conv2d takes 2 to 3 operands, not 1"},
+    {OP_linear,
+     NULL,
+     2,
+     {BATCH_OF(12), FIXED2(3, 10)},
+     DIAG_SHAPE_MISMATCH,
+     "in_features is 10, which is not the last dimension of its input f32[N,12]"},
+    {OP_linear, NULL, 2, {IMAGE(3, 4, 5), FIXED2(3, 60)}, DIAG_SHAPE_MISMATCH, "a Flatten layer"},
+    {OP_batch_norm,
+     &(const BatchNormAttrs){1e-5, 0.1},
+     5,
+     {IMAGE(6, 9, 9), FIXED1(6), FIXED1(6), FIXED1(7), FIXED1(6)},
+     DIAG_SHAPE_MISMATCH,
+     "num_features is 7, but its input has 6 channels"},
+    {OP_batch_norm,
+     &(const BatchNormAttrs){-1, 0.1},
+     5,
+     {IMAGE(6, 9, 9), FIXED1(6), FIXED1(6), FIXED1(6), FIXED1(6)},
+     DIAG_ATTR_RANGE,
+     "eps"},
+    {OP_max_pool2d,
+     POOL(2, 2, 2, false),
+     1,
+     {IMAGE(6, 9, 9)},
+     DIAG_ATTR_RANGE,
+     "padding is 2, but may be at most half the kernel_size, which is 2"},
+    {OP_max_pool2d,
+     POOL(5, 2, 0, false),
+     1,
+     {IMAGE(6, 3, 9)},
+     DIAG_SHAPE_MISMATCH,
+     "kernel_size 5 does not fit in the height 3 of its input"},
+    {OP_softmax, &(const SoftmaxAttrs){0}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "is the batch"},
+    {OP_softmax, &(const SoftmaxAttrs){2}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "is not a dimension"},
+    {OP_flatten,
+     &(const FlattenAttrs){3, 1},
+     1,
+     {IMAGE(6, 9, 9)},
+     DIAG_SHAPE_MISMATCH,
+     "start_dim 3 and end_dim 1 do not fit its input f32[N,6,9,9]"},
+    {OP_reshape,
+     &(const ReshapeAttrs){{1, {7}}},
+     1,
+     {BATCH_OF(9)},
+     DIAG_SHAPE_MISMATCH,
+     "input f32[N,9] has 9 elements, the new shape f32[N,7] has 7"},
+    {OP_add,
+     NULL,
+     2,
+     {IMAGE(6, 9, 9), IMAGE(6, 9, 8)},
+     DIAG_SHAPE_MISMATCH,
+     "a f32[N,6,9,9] and b f32[N,6,9,8] do not fit together"},
+    {OP_add,
+     NULL,
+     2,
+     {IMAGE(6, 9, 9), {.dtype = DT_I32, .rank = 1, .dim = {D(9)}}},
+     DIAG_DTYPE_MISMATCH,
+     "floating-point"},
+    {OP_add, NULL, 2, {IMAGE(6, 9, 9), BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "do not fit together"},
+    {OP_add,
+     NULL,
+     2,
+     {FIXED2(2147483647, 1), FIXED4(4, 2147483647, 1, 2147483647)},
+     DIAG_SIZE_OVERFLOW,
+     "the sizes of this add"},
+};
+
+Test(ops, refusals) {
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        const Refusal *r = &refusals[i];
+        begin();
+        Graph *g = graph_new(&cx, "g");
+        ValueId in[5];
+        for (uint32_t k = 0; k < r->n; k++)
+            in[k] = graph_input(g, "x", r->operands[k], (Loc){0});
+        cr_expect_eq(graph_node(g, r->op, in, r->n, r->attrs, "y", (Loc){0}), NO_VALUE, "case %zu", i);
+        cr_assert_gt(cx.diag.errors, 0u, "case %zu", i);
+        cr_expect_eq(cx.diag.entries.data[0].id, r->id, "case %zu: %s", i, messages());
+        cr_expect(strstr(messages(), r->words) != NULL, "case %zu: %s", i, messages());
+        end();
+    }
+}
+
+/* Pools as PyTorch counts them; NaN as PyTorch keeps it. */
+Test(ops, corners) {
+    static const int64_t cases[][6] = {
+        /* in, kernel, stride, padding, ceil, out */
+        {7, 2, 2, 0, 0, 3}, {7, 2, 2, 0, 1, 4}, {7, 3, 2, 1, 0, 4}, {6, 3, 2, 1, 1, 4},
+        {5, 2, 3, 1, 1, 2}, {3, 2, 4, 1, 1, 1}, {1, 2, 2, 0, 1, 1}, {13, 3, 5, 0, 1, 3},
+    };
+    begin();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int64_t *c = cases[i];
+        Graph *g = graph_new(&cx, "g");
+        ValueId x = graph_input(g, "x", (Type)IMAGE(1, c[0], c[0]), (Loc){0});
+        ValueId y = graph_node(g, OP_max_pool2d, &x, 1, POOL(c[1], c[2], c[3], c[4] != 0), "y", (Loc){0});
+        cr_assert_neq(y, NO_VALUE, "%s", messages());
+        cr_expect_eq(g->values.data[y].type.dim[3].size, c[5], "case %zu", i);
+    }
+    double data[4] = {-1, NAN, 3, -INFINITY}, out[4] = {0};
+    Tensor in = {.rank = 4, .dim = {1, 1, 2, 2}, .data = data},
+           t = {.rank = 4, .dim = {1, 1, 2, 2}, .data = out};
+    op_relu.eval(NULL, &in, 1, &t);
+    cr_expect(out[0] == 0 && isnan(out[1]) && out[2] == 3 && out[3] == 0);
+    t.dim[2] = t.dim[3] = 1;
+    op_max_pool2d.eval(POOL(2, 2, 0, false), &in, 1, &t);
+    cr_expect(isnan(out[0]));
+    end();
+}
