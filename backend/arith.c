@@ -170,6 +170,8 @@ static LLVMValueRef int_arith(const Emit *e, LOp op, LType t, LLVMValueRef *a) {
 }
 
 LLVMValueRef emit_arith(const Emit *e, LOp op, LType t, LLVMValueRef *arg) {
+    if (is_half(t.dtype) && op == LOP_MAD && !e->t->has_fma)
+        return emit_arith(e, LOP_ADD, t, (LLVMValueRef[]){emit_arith(e, LOP_MUL, t, arg), arg[2]});
     if (is_half(t.dtype)) {
         LLVMValueRef wide[3] = {0};
         unsigned n = op == LOP_MAD ? 3 : op == LOP_NEG || (op >= LOP_ABS && op <= LOP_FLOOR) ? 1 : 2;

@@ -99,7 +99,7 @@ static void fill(DType t, void *data, int64_t elems, uint32_t seed) {
         else if (t == DT_F64)
             ((double *)data)[i] = v;
         else
-            memcpy((char *)data + i * dtype_bytes(t), &s, dtype_bytes(t));
+            memcpy((char *)data + i * dtype_bytes(t), &(uint64_t){s * UINT64_C(0x100000001)}, dtype_bytes(t));
         if (t == DT_BOOL)
             ((uint8_t *)data)[i] = s >> 31;
     }
@@ -342,17 +342,18 @@ static Kernel *int_ops(Context *cx, DType t, uint8_t lanes) {
                               LOP_AND, LOP_OR,  LOP_XOR, LOP_MULHI};
     enum { OPS = sizeof ops / sizeof ops[0], RESULTS = OPS + 6, N = 64 };
     LBuild b = lb_begin(cx, "int_ops");
-    uint32_t p = lb_param(&b, "p", LB_IN, t, fixed(N)), q = lb_param(&b, "q", LB_IN, t, fixed(N));
+    DType mem = t == DT_U32 ? DT_I32 : t; /* the runtime has no u32 */
+    uint32_t p = lb_param(&b, "p", LB_IN, mem, fixed(N)), q = lb_param(&b, "q", LB_IN, mem, fixed(N));
     uint32_t flag = lb_param(&b, "flag", LB_IN, DT_BOOL, fixed(N));
-    uint32_t y = lb_param(&b, "y", LB_OUT, t, fixed(RESULTS * N));
+    uint32_t y = lb_param(&b, "y", LB_OUT, mem, fixed(RESULTS * N));
     uint32_t less = lb_param(&b, "less", LB_OUT, DT_BOOL, fixed(N));
-    LType type = {t, lanes};
+    LType type = {t, lanes}, stored = {mem, lanes};
     Idx i = lb_for(&b, FOR_SERIAL, "i", lb_c(&b, 0), lb_c(&b, N), lanes);
-    LVal v = lb_load(&b, type, p, i), w = lb_load(&b, type, q, i), three = lb_const_int(&b, type, 3),
-         r[RESULTS];
+    LVal v = lb_bitcast(&b, type, lb_load(&b, stored, p, i)),
+         w = lb_bitcast(&b, type, lb_load(&b, stored, q, i)), three = lb_const_int(&b, type, 3), r[RESULTS];
     int n = 0;
     for (int o = 0; o < OPS; o++)
-        r[n++] = t == DT_I64 && ops[o] == LOP_MULHI ? v : lb_op2(&b, ops[o], v, w);
+        r[n++] = lb_op2(&b, ops[o], v, w);
     r[n++] = lb_op2(&b, LOP_SHL, v, three);
     r[n++] = lb_op2(&b, LOP_SHR, v, three);
     r[n++] = lb_op2(&b, LOP_DIV, v, three);
@@ -361,7 +362,7 @@ static Kernel *int_ops(Context *cx, DType t, uint8_t lanes) {
     r[n++] = lb_convert(&b, t, lb_convert(&b, DT_U8, w));
     cr_assert_eq(n, RESULTS);
     for (int o = 0; o < n; o++)
-        lb_store(&b, y, lb_addc(&b, i, o * N), r[o]);
+        lb_store(&b, y, lb_addc(&b, i, o * N), lb_bitcast(&b, stored, r[o]));
     lb_store(&b, less, i, lb_op2(&b, LOP_CMPLT, v, w));
     lb_end(&b);
     return b.k;
