@@ -69,15 +69,15 @@ static const char *clean_name(Graph *g, const char *want) {
     return intern(g->cx, s);
 }
 
-static bool is_number(const char *s) {
-    return s[strspn(s, "0123456789")] == 0;
+bool graph_is_number(const char *name) {
+    return name[strspn(name, "0123456789")] == 0;
 }
 
 const char *graph_unique_name(Graph *g, const char *want) {
     const char *base = clean_name(g, want);
     if (*base && graph_find(g, base) == NO_VALUE)
         return base;
-    if (is_number(base)) /* a name that was made here: another number does as well */
+    if (graph_is_number(base)) /* a name that was made here: another number does as well */
         base = intern(g->cx, "");
     for (;;) { /* the entry is looked up anew: making names may move it */
         uint32_t k = name_entry(g, base)->next++;

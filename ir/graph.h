@@ -116,6 +116,8 @@ ValueId graph_node(Graph *g, OpId op, const ValueId *operands, uint32_t n, const
 void graph_output(Graph *g, const char *name, ValueId v);
 /* `want`, or want.1, want.2 ... when taken; letters, digits, '_' and '.' stay, the rest becomes '_'. */
 const char *graph_unique_name(Graph *g, const char *want);
+/* Was this name made up for lack of one? Such names are numbers, and give way to others. */
+bool graph_is_number(const char *name);
 /* Give a value another name, made unique. */
 void graph_rename(Graph *g, ValueId v, const char *want);
 /* For builders of graphs that push a Value themselves: name it, made unique; enter all names anew. */

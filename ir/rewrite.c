@@ -1,8 +1,6 @@
 /* Copying a graph into a new one, which is how passes change it. */
 #include "ir/rewrite.h"
 
-#include <string.h>
-
 /* The value `old` itself, without its node, in the new graph. */
 static ValueId copy_value(Rewrite *rw, const Value *v) {
     Graph *to = rw->to;
@@ -77,10 +75,6 @@ ValueId rw_copy(Rewrite *rw, const Node *n) {
     return node.result;
 }
 
-static bool is_number(const char *s) {
-    return s[strspn(s, "0123456789")] == 0;
-}
-
 void rw_replace(Rewrite *rw, const Node *n, ValueId v, bool same) {
     rw->map[n->result] = v;
     if (!same || v == NO_VALUE)
@@ -91,7 +85,7 @@ void rw_replace(Rewrite *rw, const Node *n, ValueId v, bool same) {
         return; /* an input or parameter stays what it is */
     if (!now->origin)
         now->origin = old->origin;
-    if (is_number(now->name) && !is_number(old->name))
+    if (graph_is_number(now->name) && !graph_is_number(old->name))
         graph_rename(rw->to, v, old->name);
 }
 
