@@ -75,7 +75,9 @@ static void print_index(StrBuf *sb, const Kernel *k, Idx x, int strength) {
         int own = n->kind <= IX_SUB ? 0 : 1;
         if (own < strength)
             sb_putc(sb, '(');
-        print_index(sb, k, n->a, own);
+        /* (a % b)*c: the blanks around % would mislead the eye */
+        bool mod = own && k->idx.data[n->a].kind == IX_MOD;
+        print_index(sb, k, n->a, mod ? 2 : own);
         sb_puts(sb, spelling[n->kind]);
         print_index(sb, k, n->b, own + 1);
         if (own < strength)
