@@ -91,13 +91,14 @@ static bool fill_weights(Emit *e, LLVMMemoryBufferRef object, char *copy) {
         return report(e->cx, "the object cannot be read back", message);
     bool found = false;
     LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(bin);
-    for (; !LLVMObjectFileIsSectionIteratorAtEnd(bin, s); LLVMMoveToNextSection(s))
-        if (!strcmp(LLVMGetSectionName(s), WEIGHTS_SECTION) &&
-            LLVMGetSectionSize(s) >= (uint64_t)e->m->const_bytes) {
+    for (; !LLVMObjectFileIsSectionIteratorAtEnd(bin, s); LLVMMoveToNextSection(s)) {
+        const char *name = LLVMGetSectionName(s); /* NULL for ELF's first, empty one */
+        if (name && !strcmp(name, WEIGHTS_SECTION) && LLVMGetSectionSize(s) >= (uint64_t)e->m->const_bytes) {
             size_t at = (size_t)(LLVMGetSectionContents(s) - LLVMGetBufferStart(object));
             memcpy(copy + at, e->o->weights, (size_t)e->m->const_bytes);
             found = true;
         }
+    }
     LLVMDisposeSectionIterator(s);
     LLVMDisposeBinary(bin);
     return found || report(e->cx, "the object has no section for the weights", NULL);
