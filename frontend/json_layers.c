@@ -150,9 +150,12 @@ static bool read_inputs(ModelImport *m, const LayerDraft *drafts, uint32_t index
     }
     if (!l->row || (many ? *n >= 2 : *n == 1))
         return ok;
-    Loc loc = list ? model_loc(m, &l->loc, list->offset) : l->loc;
+    if (!list)
+        return diag_error(&m->cx->diag, DIAG_INPUT_COUNT, &l->loc, "%s needs \"inputs\", two or more",
+                          l->row->type);
+    Loc loc = model_loc(m, &l->loc, list->offset);
     return diag_error(&m->cx->diag, DIAG_INPUT_COUNT, &loc, "%s takes %s, not %u", l->row->type,
-                      many ? "two or more \"inputs\"" : "one input", list ? list->n : 1);
+                      many ? "two or more inputs" : "one input", list->n);
 }
 
 /* ---- Building ---- */

@@ -189,7 +189,7 @@ static double *read_channels(const ModelImport *m, const Json *list, const Loc *
     Diag *d = &m->cx->diag;
     bool is_std = strcmp(list->key, "std") == 0;
     if (list->n != channels) {
-        diag_error(d, DIAG_BAD_ARGUMENT, &l, "%s has %u elements, but the input has %" PRId64 " channels",
+        diag_error(d, DIAG_BAD_ARGUMENT, &l, "%s has length %u, but the input has %" PRId64 " channels",
                    list->key, list->n, channels);
         return NULL;
     }
