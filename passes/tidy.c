@@ -7,6 +7,15 @@
 #include <string.h>
 
 #define NO_ENTRY UINT32_MAX
+#define NO_SLOT UINT32_MAX
+enum { MAX_SLOTS = 1 << 16 };
+
+/* An element of a register array: what it is known to hold (forwards), or that it is written again before
+ * anything reads it (backwards), while its epoch lasts. */
+typedef struct Slot {
+    LVal value;
+    uint32_t epoch;
+} Slot;
 
 /* A block being rebuilt. */
 typedef struct Frame {
@@ -37,6 +46,9 @@ typedef struct Tidy {
     uint32_t *var_depth, *idx_depth;
     VEC(Known) known;
     uint32_t *bucket, buckets; /* a power of two */
+    Slot *slots;               /* elements of register arrays */
+    uint32_t *first_slot;      /* of each buffer; NO_SLOT: not tracked */
+    uint32_t epoch;            /* changes wherever slots may change unseen: at the edges of blocks */
     bool *loaded, *touched;    /* of each buffer, for the walk back */
     bool *used;                /* of each value */
 } Tidy;
@@ -100,6 +112,75 @@ static void remember(Tidy *t, const Stmt *s, uint64_t hash, uint32_t depth) {
     *head = t->known.len - 1;
 }
 
+/* ---- Register arrays ---- */
+
+/* The slot that a load or store accesses whole, or NULL. */
+static Slot *slot_of(const Tidy *t, const Stmt *s) {
+    const LBuf *b = &t->k->bufs.data[s->buf];
+    int64_t i;
+    if (t->first_slot[s->buf] == NO_SLOT || s->type.dtype != b->dtype || s->type.lanes != b->lanes ||
+        !ix_is_const(t->k, s->index, &i) || i < 0 || i >= b->extent.size)
+        return NULL;
+    return &t->slots[t->first_slot[s->buf] + (uint32_t)i];
+}
+
+static bool is_register(const Tidy *t, const Stmt *s) {
+    return t->k->bufs.data[s->buf].kind == LB_REG;
+}
+
+/* A load of what is known: true, and the load goes. */
+static bool forward_load(Tidy *t, const Stmt *s) {
+    Slot *slot = slot_of(t, s);
+    if (!slot)
+        return false;
+    if (slot->epoch == t->epoch) {
+        t->same[s->result] = slot->value;
+        return true;
+    }
+    *slot = (Slot){s->result, t->epoch};
+    return false;
+}
+
+static void note_store(Tidy *t, const Stmt *s) {
+    Slot *slot = slot_of(t, s);
+    if (slot)
+        *slot = (Slot){s->arg[0], t->epoch};
+    else if (is_register(t, s))
+        t->epoch++;
+}
+
+/* Backwards: is the store overwritten unread? */
+static bool is_overwritten(Tidy *t, const Stmt *s) {
+    Slot *slot = slot_of(t, s);
+    if (!slot)
+        return false;
+    if (slot->epoch == t->epoch)
+        return true;
+    slot->epoch = t->epoch;
+    return false;
+}
+
+static void note_load_back(Tidy *t, const Stmt *s) {
+    Slot *slot = slot_of(t, s);
+    if (slot)
+        slot->epoch = 0;
+    else if (is_register(t, s))
+        t->epoch++;
+}
+
+static void number_slots(Tidy *t) {
+    int64_t n = 0;
+    t->first_slot = NEW_ARRAY(t->a, uint32_t, t->k->bufs.len);
+    for (uint32_t b = 0; b < t->k->bufs.len; b++) {
+        const LBuf *buf = &t->k->bufs.data[b];
+        const bool tracked = buf->kind == LB_REG && buf->extent.size <= MAX_SLOTS - n;
+        t->first_slot[b] = tracked ? (uint32_t)n : NO_SLOT;
+        n += tracked ? buf->extent.size : 0;
+    }
+    t->slots = NEW_ARRAY(t->a, Slot, (size_t)n);
+    t->epoch = 1;
+}
+
 /* ---- Where values may stand ---- */
 
 /* The innermost loop whose variable x mentions, as a depth; 0: none. */
@@ -150,6 +231,8 @@ static void append(Tidy *t, uint32_t depth, Stmt *s) {
 
 static void tidy_value(Tidy *t, Stmt *s) {
     uint32_t depth = depth_now(t);
+    if (s->op == LOP_LOAD && forward_load(t, s))
+        return;
     if (!is_pure(t, s)) {
         append(t, depth, s);
         return;
@@ -188,7 +271,9 @@ static void tidy_body(Tidy *t, Block *body, bool serial, bool runs) {
     const Frame f = {.id = t->frame_open.len, .serial = serial, .runs = runs};
     vec_push(t->a, &t->frame_open, true);
     vec_push(t->a, &t->open, f);
+    t->epoch++;
     tidy_block(t, body);
+    t->epoch++;
     const Frame *done = &t->open.data[t->open.len - 1];
     body->stmts.data = done->out.data;
     body->stmts.len = done->out.len;
@@ -235,6 +320,8 @@ static void tidy_block(Tidy *t, const Block *b) {
             tidy_if(t, s);
         else
             append(t, depth_now(t), s);
+        if (s->op == LOP_STORE)
+            note_store(t, s);
     }
 }
 
@@ -255,7 +342,7 @@ static void drop_dead(Tidy *t, Block *b);
 static bool is_live(Tidy *t, Stmt *s) {
     switch (s->op) {
     case LOP_STORE:
-        return s->buf < t->k->n_params || t->loaded[s->buf];
+        return s->buf < t->k->n_params || (t->loaded[s->buf] && !is_overwritten(t, s));
     case LOP_PREFETCH:
         return true;
     case LOP_ALLOC:
@@ -272,6 +359,7 @@ static bool is_live(Tidy *t, Stmt *s) {
 
 static void drop_dead(Tidy *t, Block *b) {
     uint32_t at = b->stmts.len; /* live statements gather at the end */
+    t->epoch++;
     for (uint32_t i = b->stmts.len; i-- > 0;) {
         Stmt *s = b->stmts.data[i];
         if (!is_live(t, s))
@@ -281,8 +369,11 @@ static void drop_dead(Tidy *t, Block *b) {
                 t->used[s->arg[j]] = true;
         if (s->op == LOP_LOAD || s->op == LOP_STORE || s->op == LOP_PREFETCH)
             t->touched[s->buf] = true;
+        if (s->op == LOP_LOAD)
+            note_load_back(t, s);
         b->stmts.data[--at] = s;
     }
+    t->epoch++;
     if (at == 0)
         return;
     memmove(b->stmts.data, b->stmts.data + at, (b->stmts.len - at) * sizeof *b->stmts.data);
@@ -308,6 +399,7 @@ static void tidy_kernel(Unit *u, Kernel *k, const bool *constant) {
     memset(t.bucket, 0xff, t.buckets * sizeof *t.bucket); /* NO_ENTRY */
     for (LVal v = 0; v < k->vals.len; v++)
         t.same[v] = v;
+    number_slots(&t);
     tidy_body(&t, &k->body, false, false);
     mark_loads(&t, &k->body);
     drop_dead(&t, &k->body);
