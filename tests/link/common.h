@@ -22,7 +22,7 @@ static int failures = 0;
     } while (0)
 
 /* Pixels in [0,1], different in every image. */
-static void fill_images(float *images, unsigned count) {
+static inline void fill_images(float *images, unsigned count) {
     unsigned i, state = 12345;
     for (i = 0; i < count * PIXELS; i++) {
         state = state * 1664525U + 1013904223U;
@@ -30,7 +30,7 @@ static void fill_images(float *images, unsigned count) {
     }
 }
 
-static int same_bits(const float *a, const float *b, unsigned rows) {
+static inline int same_bits(const float *a, const float *b, unsigned rows) {
     return memcmp(a, b, sizeof(float) * rows * CLASSES) == 0;
 }
 

@@ -87,8 +87,9 @@ def randomise(module, seed):
         if isinstance(m, nn.BatchNorm2d):
             nn.init.normal_(m.running_mean, 0, 0.2)
             nn.init.uniform_(m.running_var, 0.5, 2)
-            nn.init.uniform_(m.weight, 0.3, 1.2)
-            nn.init.normal_(m.bias, 0, 0.2)
+            if m.affine:
+                nn.init.uniform_(m.weight, 0.3, 1.2)
+                nn.init.normal_(m.bias, 0, 0.2)
         elif isinstance(m, (nn.Conv2d, nn.Linear)):
             m.reset_parameters()
     return module.eval()
