@@ -13,9 +13,11 @@ static double step_cycles(const Target *t, int64_t vectors, int64_t pixels) {
     double ports = t->fma_ports ? t->fma_ports : 2;
     double fma = (double)(vectors * pixels) / ports * (t->has_fma ? 1 : 2);
     double loads = (double)(vectors + pixels) / 2;
-    double latency = t->has_fma ? 4 : 8;
+    double latency =
+        t->has_fma ? 4.5 : 8.5; /* half a cycle more than the chain, which never is perfectly full */
     double c = fma > loads ? fma : loads;
-    return c > latency ? c : latency;
+    double turn = 0.25; /* a wide tile has fewer turns of its loops */
+    return (c > latency ? c : latency) + turn;
 }
 
 static bool fits_registers(const Target *t, int64_t vectors, int64_t pixels) {
