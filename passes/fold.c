@@ -61,7 +61,9 @@ bool pass_fold(Unit *u) {
         const Value *old = &u->graph->values.data[n->result];
         const float *data = evaluate(&rw, n, &scratch);
         const char *name = graph_unique_name(rw.to, old->name ? old->name : "const");
-        rw_replace(&rw, n, graph_const(rw.to, name, old->type, data, n->loc), true);
+        const ValueId v = graph_const(rw.to, name, old->type, data, n->loc);
+        graph_value(rw.to, v)->origin = old->origin;
+        rw_replace(&rw, n, v, true);
     }
     u->graph = rw_finish(&rw);
     arena_free(&scratch);

@@ -95,11 +95,12 @@ static bool fits_prologue(const Fuse *f, uint32_t root, const Node *pool) {
         return false;
     for (uint32_t id = root; id != NONE; id = f->group[id].next) {
         const Node *n = &f->g->nodes.data[id];
-        if (pads && !(op_desc(n->op)->flags & OP_KEEPS_ZERO))
-            return false;
+        const bool keeps_zero = op_desc(n->op)->flags & OP_KEEPS_ZERO; /* when every operand is zero */
         for (uint32_t i = 0; i < n->n_operands; i++)
-            if (n->operands[i] != chain && f->bind[n->operands[i]] > BIND_LOAD)
+            if (n->operands[i] != chain && (pads || f->bind[n->operands[i]] > BIND_LOAD))
                 return false;
+        if (pads && !keeps_zero)
+            return false;
         chain = n->result;
     }
     return true;

@@ -1,0 +1,11 @@
+# One test a pass: the cases in the folder of its name.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+if(CNNC_COMPILER)
+  file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true ${CMAKE_CURRENT_LIST_DIR}/*)
+  foreach(folder ${folders})
+    if(IS_DIRECTORY ${folder})
+      get_filename_component(pass ${folder} NAME)
+      add_test(NAME golden_${pass} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/golden.py $<TARGET_FILE:cnnc> ${folder})
+    endif()
+  endforeach()
+endif()
