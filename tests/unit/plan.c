@@ -399,3 +399,143 @@ Test(plan, tidy_large) {
     cr_expect_eq(body->stmts.data[100]->body.stmts.len, 60 + 300 + 50000);
     context_free(&cx);
 }
+
+Test(plan, tidy_registers) {
+    Context cx;
+    uint32_t in, out;
+    LBuild b = begin(&cx, &in, &out);
+    uint32_t acc = lb_alloc(&b, LB_REG, "acc", V, 1), w = lb_alloc(&b, LB_REG, "w", V, 1);
+    lb_store(&b, acc, lb_c(&b, 0), lb_load(&b, V, in, lb_c(&b, 0)));
+    lb_for(&b, FOR_NOUNROLL, "k", lb_c(&b, 0), lb_n(&b), 1);
+    for (int i = 0; i < 2; i++) {
+        lb_store(&b, w, lb_c(&b, 0), lb_load(&b, V, in, lb_c(&b, 8 * i)));
+        LVal x = lb_load(&b, V, w, lb_c(&b, 0)), y = lb_load(&b, V, acc, lb_c(&b, 0));
+        lb_store(&b, acc, lb_c(&b, 0), lb_op2(&b, LOP_ADD, x, y));
+    }
+    lb_end(&b);
+    lb_store(&b, out, lb_c(&b, 0), lb_load(&b, V, acc, lb_c(&b, 0)));
+    expect_text(&b, -1,
+                "  alloc reg %acc: f32x8[1]\n"
+                "  %0 = load f32x8 %in[0]\n"
+                "  store %acc[0], %0\n"
+                "  %1 = load f32x8 %in[8]\n"
+                "  for nounroll %k = 0 to n {\n"
+                "    %2 = load f32x8 %acc[0]\n"
+                "    %3 = add %0, %2\n"
+                "    %4 = add %1, %3\n"
+                "    store %acc[0], %4\n"
+                "  }\n"
+                "  %5 = load f32x8 %acc[0]\n"
+                "  store %out[0], %5\n"
+                "}\n");
+    context_free(&cx);
+}
+
+/* ---- tidy changes no result: random kernels, before and after, in the interpreter ---- */
+
+typedef struct Random {
+    LBuild b;
+    uint32_t state, in, out, reg, budget;
+    LVal known[64]; /* values that may be used here */
+    Idx var[8];
+    uint32_t n_known, n_vars;
+} Random;
+
+static uint32_t pick(Random *r, uint32_t n) {
+    return next_random(&r->state) % n;
+}
+
+static Idx random_index(Random *r, uint32_t extent) {
+    const Idx c = lb_c(&r->b, pick(r, extent / 2));
+    return r->n_vars && pick(r, 2) ? lb_add(&r->b, r->var[pick(r, r->n_vars)], c) : c;
+}
+
+static void know(Random *r, LVal v) {
+    r->known[r->n_known < 64 ? r->n_known++ : pick(r, 64)] = v;
+}
+
+static void random_block(Random *r, int depth) {
+    LBuild *b = &r->b;
+    const uint32_t known = r->n_known, vars = r->n_vars;
+    LVal saved[64];
+    memcpy(saved, r->known, sizeof saved);
+    for (uint32_t i = 2 + pick(r, 8); i > 0 && r->budget > 0; i--, r->budget--) {
+        const uint32_t what = pick(r, depth < 3 ? 9 : 7);
+        const LVal x = r->known[pick(r, r->n_known)], y = r->known[pick(r, r->n_known)];
+        if (what == 0)
+            know(r, lb_load(b, F, r->in, random_index(r, 16)));
+        else if (what == 1)
+            know(r, lb_load(b, F, r->reg, lb_c(b, pick(r, 3))));
+        else if (what == 2)
+            lb_store(b, r->reg, lb_c(b, pick(r, 3)), x);
+        else if (what == 3)
+            lb_store(b, r->out, random_index(r, 16), x);
+        else if (what == 4)
+            know(r, lb_const(b, F, pick(r, 3)));
+        else if (what < 7)
+            know(r, lb_op2(b, what == 5 ? LOP_ADD : LOP_MAX, x, y));
+        else if (what == 7) {
+            const Idx hi = pick(r, 2) ? lb_n(b) : lb_c(b, pick(r, 4));
+            r->var[r->n_vars++] = lb_for(b, pick(r, 2) ? FOR_SERIAL : FOR_NOUNROLL, "i", lb_c(b, 0), hi, 1);
+            random_block(r, depth + 1);
+            r->n_vars = vars;
+            lb_end(b);
+        } else {
+            lb_if(b, IF_LT, random_index(r, 4), lb_n(b));
+            random_block(r, depth + 1);
+            lb_else(b);
+            random_block(r, depth + 1);
+            lb_end(b);
+        }
+    }
+    memcpy(r->known, saved, sizeof saved);
+    r->n_known = known;
+}
+
+static Kernel *random_kernel(Context *cx, uint32_t seed) {
+    Random r = {.b = lb_begin(cx, "random"), .state = seed * 7919 + 1, .budget = 60};
+    LBuild *b = &r.b;
+    r.in = lb_param(b, "in", LB_IN, DT_F32, (Dim){16, false});
+    r.out = lb_param(b, "out", LB_OUT, DT_F32, (Dim){16, false});
+    r.reg = lb_alloc(b, LB_REG, "r", F, 3);
+    know(&r, lb_const(b, F, 7));
+    for (int i = 0; i < 16; i++)
+        lb_store(b, r.out, lb_c(b, i), r.known[0]);
+    for (int i = 0; i < 3; i++)
+        lb_store(b, r.reg, lb_c(b, i), r.known[0]);
+    random_block(&r, 0);
+    for (int i = 0; i < 3; i++)
+        lb_store(b, r.out, lb_c(b, i), lb_load(b, F, r.reg, lb_c(b, i)));
+    return b->k;
+}
+
+Test(plan, tidy_keeps_results) {
+    for (uint32_t seed = 0; seed < 400; seed++) {
+        static float in[16], out[2][16];
+        void *memory[2] = {in, NULL};
+        const InterpOptions o = {.contract = true};
+        Made t;
+        make(&t);
+        t.m->batch = 3;
+        const Dim d = {16, false};
+        ModBuf buffer = {
+            .name = "x", .kind = MB_IN, .type = type_make(DT_F32, 1, &d), .alias = -1, .offset = -1};
+        const uint32_t x = loops_buf(t.m, buffer);
+        buffer.name = "y";
+        buffer.kind = MB_OUT;
+        const uint32_t y = loops_buf(t.m, buffer);
+        vec_push(&t.cx.arena, &t.m->kernels, random_kernel(&t.cx, seed));
+        call(&t, "infer", 0, x, y, 0);
+        for (int i = 0; i < 16; i++)
+            in[i] = (float)((i * 37 + (int)seed) % 11);
+        for (int after = 0; after < 2; after++) {
+            memory[1] = out[after];
+            cr_assert(loops_verify(t.m, true), "seed %u: %s", seed, t.cx.diag.entries.data[0].message);
+            cr_assert(loops_run(t.m, "infer", 1 + seed % 3, memory, &o), "seed %u: %s", seed,
+                      t.cx.diag.entries.data[0].message);
+            cr_assert(after || run(&t, pass_tidy, false));
+        }
+        cr_assert(!memcmp(out[0], out[1], sizeof out[0]), "seed %u", seed);
+        context_free(&t.cx);
+    }
+}
