@@ -147,7 +147,7 @@ static bool resolve_aliases(LoopParser *p, const char *const *alias) {
 /* ---- Entries ---- */
 
 static bool step_arg(LoopParser *p, StepArg *a) {
-    const char *name;
+    const char *name = NULL;
     if (!parse_global(p, &name))
         return false;
     const Name *buf = names_find(&p->bufs, name);
@@ -169,7 +169,7 @@ static bool step_args(LoopParser *p, const Kernel *k, Step *s) {
 
 static bool call(LoopParser *p, Entry *e) {
     Lexer *lx = &p->lx;
-    const char *name;
+    const char *name = NULL;
     Step s = {.loc = lex_loc(lx)};
     if (!lex_expect(lx, "call") || !parse_global(p, &name))
         return false;
@@ -191,7 +191,7 @@ static bool call(LoopParser *p, Entry *e) {
 }
 
 static bool entry(LoopParser *p) {
-    const char *name;
+    const char *name = NULL;
     if (!parse_global(p, &name))
         return false;
     if (loops_entry(p->m, name))
@@ -221,7 +221,7 @@ static bool plan(LoopParser *p) {
 
 static bool classes(LoopParser *p) {
     VEC(const char *) names = {0};
-    const char *name;
+    const char *name = NULL;
     do {
         if (!quoted(p, &name))
             return false;
@@ -274,7 +274,7 @@ static bool items(LoopParser *p) {
 
 static bool module(LoopParser *p) {
     Lexer *lx = &p->lx;
-    const char *name;
+    const char *name = NULL;
     if (!lex_expect(lx, "module") || !parse_global(p, &name) || !lex_expect(lx, "batch"))
         return false;
     p->m = loops_new(p->cx, name);

@@ -437,7 +437,7 @@ static bool param(LoopParser *p, const char **inplace) {
 
 static bool params(LoopParser *p) {
     VEC(const char *) inplace = {0};
-    const char *name;
+    const char *name = NULL;
     if (!lex_expect(&p->lx, "("))
         return false;
     while (!lex_is(&p->lx, ")")) {
@@ -457,7 +457,7 @@ static bool params(LoopParser *p) {
 }
 
 bool parse_kernel(LoopParser *p) {
-    const char *name;
+    const char *name = NULL;
     if (!parse_global(p, &name))
         return false;
     p->k = kernel_new(p->cx, name);
