@@ -1,6 +1,6 @@
 /* The loop IR: kernels of tiled, vectorised, parallel loop nests over named buffers, and the list of steps
  * that calls them. Built with build.h, printed, parsed, verified and interpreted here, compiled by backend/.
- * docs/ir.md is the reference. */
+ * docs/loop-ir.md is the reference. */
 #ifndef IR_LOOPS_LOOPS_H
 #define IR_LOOPS_LOOPS_H
 
