@@ -128,13 +128,6 @@ uint64_t round64(int64_t bytes) {
     return bytes > 0 ? ((uint64_t)bytes + 63) & ~UINT64_C(63) : 0;
 }
 
-static bool check_module(Context *cx, const LoopModule *m) {
-    if (!m->planned)
-        return diag_error(&cx->diag, DIAG_IR_INVALID, NULL,
-                          "module @%s has no memory plan: run the pass plan before generating code", m->name);
-    return loops_verify(m, true);
-}
-
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out) {
     if (!check_module(cx, m))

@@ -80,6 +80,9 @@ LLVMValueRef new_function(const Emit *e, const char *name, LLVMTypeRef result, L
                           unsigned n, bool global);
 LLVMBasicBlockRef new_block(const Emit *e, LLVMValueRef fn, const char *name);
 
+/* check.c */
+bool check_module(Context *cx, const LoopModule *m);
+
 /* address.c */
 LLVMValueRef emit_index(Fn *f, Idx x);
 LLVMValueRef emit_address(Fn *f, uint32_t buf, Idx x);
