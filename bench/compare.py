@@ -31,7 +31,7 @@ def compile_net(name, folder):
     base = os.path.join(folder, name)
     start = time.perf_counter()
     subprocess.run([CNNC, os.path.join(ROOT, "examples", name, name + ".json"), "--weights", base + ".safetensors",
-                    "--name", name, "-o", base + ".o"], check=True)
+                    "--name", name, "-q", "-o", base + ".o"], check=True)
     seconds = time.perf_counter() - start
     runtime = os.path.join(os.path.dirname(os.path.abspath(CNNC)), "runtime", "libcnnrt.a")
     return native.Model(native.link(base + ".o", os.path.abspath(base + ".so"), runtime), name), seconds
@@ -101,8 +101,8 @@ def measure(name, folder, threads, seconds):
     a, b, count = turns(call_a, call_b, seconds)
     info = memory(name, folder)
     return {"net": name, "threads": threads, "ours_ms": a * 1e3, "ort_ms": b * 1e3, "ratio": a / b, "turns": count,
-            "compile_s": compile_seconds, "workspace_bytes": info["memory"]["workspace_bytes"],
-            "live_bytes": info["memory"]["live_bytes"], "error": float(error)}
+            "compile_s": compile_seconds, "workspace_bytes": info["workspace_bytes"],
+            "live_bytes": info["live_bytes"], "error": float(error)}
 
 
 def verdicts(rows):
