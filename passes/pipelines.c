@@ -2,4 +2,4 @@
 #include "passes/passes.h"
 
 const char *const pipeline_infer = "canonicalize,fold,fold-bn,fold,cse,dce,fuse,choose,layout,cse,dce,"
-                                   "lower,expand,tidy,merge,plan";
+                                   "lower,merge,expand,tidy,plan";
