@@ -1,0 +1,6 @@
+# Random layers and chains against PyTorch and the evaluator; tests/ops/sweep.py takes seeds for a longer run.
+if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
+  add_test(NAME ops_sweep COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/ops/sweep.py 1)
+  set_tests_properties(ops_sweep PROPERTIES LABELS torch TIMEOUT 400
+    ENVIRONMENT "CNNC=$<TARGET_FILE:cnnc>;CNNRT=$<TARGET_FILE:cnnrt>;OMP_NUM_THREADS=1;PYTHONDONTWRITEBYTECODE=1")
+endif()
