@@ -7,7 +7,7 @@ set -eu
 packages="gcc g++ libc6-dev cmake ninja-build pkg-config llvm-19-dev libcjson-dev zlib1g-dev dataset-fashion-mnist"
 case "${1-}" in
 "") ;;
-test) packages="$packages libcriterion-dev python3 python3-torch python3-torchvision python3-venv
+test) packages="$packages libcriterion-dev python3 python3-torch python3-torchvision python3-venv python3-jsonschema
     clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux" ;;
 *)
     echo "usage: tools/setup.sh [test]" >&2
