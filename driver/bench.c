@@ -87,7 +87,12 @@ static void report(const Process *p, const Times *times) {
 }
 
 int bench_main(Context *cx, const Options *o) {
-    Compile c = {.cx = cx, .o = o, .needs_loops = true, .needs_object = true, .needs_weights = true};
+    Compile c = {.cx = cx,
+                 .o = o,
+                 .needs_loops = true,
+                 .needs_object = true,
+                 .needs_code = true,
+                 .needs_weights = true};
     Process p = {0};
     Times times = {0};
     const bool ok = compile_all(&c) && process_open(&c, o->threads, &p) && measure(&p, &times);

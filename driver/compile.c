@@ -55,7 +55,8 @@ bool compile_object(Compile *c) {
         return false;
     const double packed = watch_now();
     watch_progress(&c->watch, "code");
-    const bool ok = backend_emit(c->cx, c->loops, &c->target, EMIT_OBJECT, &c->object, &c->code);
+    const bool ok =
+        !c->needs_code || backend_emit(c->cx, c->loops, &c->target, EMIT_OBJECT, &c->object, &c->code);
     watch_progress(&c->watch, NULL);
     watch_time(&c->watch, "(weights)", packed - start);
     watch_time(&c->watch, "(code)", watch_now() - packed);
@@ -169,11 +170,11 @@ int compile_fault(const Compile *c) {
 
 int compile_main(Context *cx, const Options *o) {
     const bool *e = o->emits;
-    const bool code = e[EMIT_FILE_OBJ] || e[EMIT_FILE_ASM] || e[EMIT_FILE_LLVM];
     Compile c = {.cx = cx, .o = o};
-    c.needs_object = code || e[EMIT_FILE_HEADER];
+    c.needs_code = e[EMIT_FILE_OBJ];
+    c.needs_object = c.needs_code || e[EMIT_FILE_HEADER] || e[EMIT_FILE_ASM] || e[EMIT_FILE_LLVM];
     c.needs_loops = c.needs_object || e[EMIT_FILE_LOOPS] || o->stop_after;
-    c.needs_weights = code && !o->external_weights && !o->stop_after;
+    c.needs_weights = c.needs_object && !o->external_weights && !o->stop_after;
     const bool ok = compile_all(&c) && files_write(&c);
     watch_progress(&c.watch, NULL);
     if (ok && o->time_passes)

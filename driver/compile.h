@@ -12,8 +12,9 @@ typedef struct Compile {
     Context *cx;
     const Options *o;
     /* What is wanted. */
-    bool needs_loops; /* else it is enough to run the graph passes */
-    bool needs_object;
+    bool needs_loops;   /* else it is enough to run the graph passes */
+    bool needs_object;  /* weights and what the header must know */
+    bool needs_code;    /* the object file itself */
     bool needs_weights; /* without any it is an error */
     bool keep_all;      /* every value of `infer` can be read in the workspace after a call */
     /* What there is, in the order of its making. */

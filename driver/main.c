@@ -2,6 +2,7 @@
 #include "driver/commands.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int explain(const char *tag) {
     for (int i = 0; i < DIAG_COUNT; i++)
@@ -52,6 +53,12 @@ static void print_diagnostics(Context *cx) {
     fputs(sb_str(&sb), stderr);
 }
 
+/* A model may ask for any size; what this machine cannot hold must not drive it into swapping. */
+static size_t physical_memory(void) {
+    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && bytes > 0 ? (size_t)pages * (size_t)bytes : 0;
+}
+
 int main(int argc, char **argv) {
     static Context cx; /* static: its values after longjmp are defined */
     jmp_buf oom;
@@ -61,6 +68,7 @@ int main(int argc, char **argv) {
         return STATUS_INTERNAL;
     }
     context_init(&cx, &oom);
+    cx.arena.limit = physical_memory();
     Options o;
     int status = options_parse(&cx, argc, argv, &o);
     if (!status)

@@ -65,6 +65,27 @@ bool process_call(Process *p, int64_t n, const void *const *inputs, void *const 
                       cnnrt_strerror(status));
 }
 
+/* Where image `at` begins. */
+static float *image_of(float *array, const cnnrt_tensor *t, int64_t at) {
+    return array + (t->rank && t->dim[0] < 0 ? tensor_elems_for(t, at) : 0);
+}
+
+bool process_images(Process *p, int64_t n, float *const *inputs, float *const *outputs) {
+    const cnnrt_model *m = p->model;
+    const void **in = NEW_ARRAY(&p->c->cx->arena, const void *, m->n_inputs + 1);
+    void **out = NEW_ARRAY(&p->c->cx->arena, void *, m->n_outputs + 1);
+    for (int64_t at = 0, step; at < n; at += step) {
+        step = n - at < m->batch ? n - at : m->batch;
+        for (uint32_t i = 0; i < m->n_inputs; i++)
+            in[i] = image_of(inputs[i], &m->inputs[i], at);
+        for (uint32_t i = 0; i < m->n_outputs; i++)
+            out[i] = image_of(outputs[i], &m->outputs[i], at);
+        if (!process_call(p, step, in, out))
+            return false;
+    }
+    return true;
+}
+
 void process_close(Process *p) {
     if (p->pool)
         cnnrt_pool_destroy(p->pool);

@@ -25,6 +25,8 @@ void set_batch(Compile *c, int64_t n);
 bool process_open(Compile *c, int64_t threads, Process *p);
 /* One call for n images; false after a diagnostic. */
 bool process_call(Process *p, int64_t n, const void *const *inputs, void *const *outputs);
+/* As many calls as n images take with at most the compiled batch in each. */
+bool process_images(Process *p, int64_t n, float *const *inputs, float *const *outputs);
 void process_close(Process *p);
 
 /* Elements of a tensor for n images. */

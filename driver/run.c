@@ -13,7 +13,7 @@ typedef struct Run {
     const cnnrt_tensor *in, *out;
     uint32_t n_in, n_out;
     const char **out_path; /* by output; NULL: not to a file */
-    Array *arrays;         /* by input */
+    float **inputs;        /* by input */
     float **results;       /* by output */
     int64_t n;             /* images */
 } Run;
@@ -24,36 +24,20 @@ static bool read_inputs(Run *r) {
     const Options *o = r->c.o;
     const char **paths = NEW_ARRAY(&cx->arena, const char *, r->n_in + 1);
     r->out_path = NEW_ARRAY(&cx->arena, const char *, r->n_out + 1);
-    r->arrays = NEW_ARRAY(&cx->arena, Array, r->n_in + 1);
+    r->inputs = NEW_ARRAY(&cx->arena, float *, r->n_in + 1);
     if (!bind_paths(cx, &o->inputs, "--input", r->in, r->n_in, paths) ||
         !bind_paths(cx, &o->outputs, "--output", r->out, r->n_out, r->out_path))
         return false;
     for (uint32_t i = 0; i < r->n_in; i++) {
         if (!paths[i])
             return diag_error(&cx->diag, DIAG_INPUT_DATA, NULL, "--input %s=x.npy is needed", r->in[i].name);
-        if (!array_read(cx, paths[i], &r->arrays[i]) || !array_fits(cx, &r->arrays[i], &r->in[i], &r->n))
+        Array a;
+        if (!array_read(cx, paths[i], &a) || !array_fits(cx, &a, &r->in[i], &r->n))
             return false;
+        r->inputs[i] = a.data;
     }
     if (!r->n) /* no input has a batch */
         r->n = 1;
-    return true;
-}
-
-/* As many calls as it takes with at most the compiled batch in each. */
-static bool call_all(Run *r) {
-    Context *cx = r->c.cx;
-    const void **in = NEW_ARRAY(&cx->arena, const void *, r->n_in + 1);
-    void **out = NEW_ARRAY(&cx->arena, void *, r->n_out + 1);
-    r->results = arrays_new(cx, r->out, r->n_out, r->n);
-    for (int64_t at = 0, step; at < r->n; at += step) {
-        step = r->n - at < r->p.model->batch ? r->n - at : r->p.model->batch;
-        for (uint32_t i = 0; i < r->n_in; i++)
-            in[i] = r->arrays[i].data + (r->in[i].dim[0] < 0 ? tensor_elems_for(&r->in[i], at) : 0);
-        for (uint32_t i = 0; i < r->n_out; i++)
-            out[i] = r->results[i] + (r->out[i].dim[0] < 0 ? tensor_elems_for(&r->out[i], at) : 0);
-        if (!process_call(&r->p, step, in, out))
-            return false;
-    }
     return true;
 }
 
@@ -165,7 +149,8 @@ static bool run(Run *r) {
     set_batch(&r->c, r->n);
     if (!compile_passes(&r->c) || !compile_object(&r->c) || !process_open(&r->c, r->c.o->threads, &r->p))
         return false;
-    if (!call_all(r) || !write_outputs(r))
+    r->results = arrays_new(r->c.cx, r->out, r->n_out, r->n);
+    if (!process_images(&r->p, r->n, r->inputs, r->results) || !write_outputs(r))
         return false;
     if (r->c.o->json)
         print_json(r);
@@ -175,7 +160,12 @@ static bool run(Run *r) {
 }
 
 int run_main(Context *cx, const Options *o) {
-    Run r = {.c = {.cx = cx, .o = o, .needs_loops = true, .needs_object = true, .needs_weights = true}};
+    Run r = {.c = {.cx = cx,
+                   .o = o,
+                   .needs_loops = true,
+                   .needs_object = true,
+                   .needs_code = true,
+                   .needs_weights = true}};
     const bool ok = run(&r);
     process_close(&r.p);
     if (ok && o->time_passes)

@@ -83,13 +83,7 @@ static bool compile_and_call(Verify *v, Compile *c, Process *p, float ***results
     if (!compile_passes(c) || !compile_object(c) || !process_open(c, c->o->threads, p))
         return false;
     *results = arrays_new(c->cx, v->out, v->n_out, v->n);
-    const void **in = NEW_ARRAY(&c->cx->arena, const void *, v->n_in + 1);
-    void **out = NEW_ARRAY(&c->cx->arena, void *, v->n_out + 1);
-    for (uint32_t i = 0; i < v->n_in; i++)
-        in[i] = v->inputs[i];
-    for (uint32_t i = 0; i < v->n_out; i++)
-        out[i] = (*results)[i];
-    return process_call(p, v->n, in, out);
+    return process_images(p, v->n, v->inputs, *results);
 }
 
 /* ---- Comparison ---- */
@@ -259,7 +253,13 @@ static bool judge(Verify *v) {
 
 static bool compare_reference(Verify *v) {
     if (!v->shipped.source) /* loop IR: there is no graph to evaluate */
-        return true;
+        return v->shipped.o->expects.len ||
+               diag_error(&v->shipped.cx->diag, DIAG_INPUT_DATA, NULL,
+                          "loop IR can only be compared with given outputs: --expect y.npy");
+    if (v->n > v->shipped.source->batch)
+        return diag_error(&v->shipped.cx->diag, DIAG_INPUT_DATA, NULL,
+                          "values are compared within one call: %lld images need a --batch of as many",
+                          (long long)v->n);
     v->quiet = *v->shipped.o;
     v->quiet.print_after = v->quiet.print_before = (TextList){0};
     v->quiet.print_after_all = v->quiet.print_changed = false;
@@ -295,9 +295,14 @@ static bool verify(Verify *v) {
 }
 
 int verify_main(Context *cx, const Options *o) {
-    Verify v = {
-        .shipped = {.cx = cx, .o = o, .needs_loops = true, .needs_object = true, .needs_weights = true}};
+    Verify v = {.shipped = {.cx = cx,
+                            .o = o,
+                            .needs_loops = true,
+                            .needs_object = true,
+                            .needs_code = true,
+                            .needs_weights = true}};
     arena_init(&v.scratch, cx->arena.oom);
+    v.scratch.limit = cx->arena.limit;
     const bool ok = verify(&v);
     process_close(&v.p);
     process_close(&v.tap);

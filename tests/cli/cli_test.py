@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""The command line: exit statuses, files, dumps that parse back, resuming, run, verify, bench, info.
+
+  cli_test.py CNNC [unittest's arguments]
+"""
+import json
+import os
+import pathlib
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CNNC = str(pathlib.Path(sys.argv.pop(1)).resolve())
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+LENET = str(EXAMPLES / "lenet5/lenet5.json")
+WEIGHTS = str(EXAMPLES / "lenet5/lenet5.safetensors")
+IMAGES = str(EXAMPLES / "lenet5/lenet5.input.npy")
+TORCH = str(EXAMPLES / "lenet5/lenet5.output.npy")
+NET = """graph @net(%a: f32[N,4], %b: f32[N,4]) batch 1 {
+  %s = add %a, %b : f32[N,4]
+  %r = relu %s : f32[N,4]
+  %m = mul %r, %a : f32[N,4]
+  return %m as "product", %r as "positive"
+}
+"""
+
+
+def write_npy(path, shape, values):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    data = struct.pack(f"<{len(values)}f", *values)
+    pathlib.Path(path).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
+def read_npy(path):
+    raw = pathlib.Path(path).read_bytes()
+    data = raw[10 + struct.unpack("<H", raw[8:10])[0]:]
+    return struct.unpack(f"<{len(data) // 4}f", data)
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        (self.dir / "net.cnnir").write_text(NET)
+        write_npy(self.dir / "a.npy", (3, 4), [1, -2, 3, -4, 5, 6, -7, 8, 9, 10, 11, -12])
+        write_npy(self.dir / "b.npy", (3, 4), [1, 1, 1, 1, -9, 1, 9, 1, 1, 1, 1, 1])
+
+    def cnnc(self, *args, status=0, **more):
+        r = subprocess.run([CNNC, *args], cwd=self.dir, capture_output=True, text=True, timeout=120, **more)
+        self.assertEqual(r.returncode, status, f"{args}\n{r.stdout}{r.stderr}")
+        return r
+
+    def files(self):
+        return sorted(p.name for p in self.dir.iterdir() if p.suffix not in (".npy",) and p.name != "net.cnnir")
+
+    # ---- Usage ----
+
+    def test_help(self):
+        for command in ([], ["run"], ["bench"], ["verify"], ["info"]):
+            out = self.cnnc(*command, "--help").stdout
+            self.assertIn("usage: cnnc", out)
+            self.assertLess(max(map(len, out.splitlines())), 140)
+        self.assertRegex(self.cnnc("--version").stdout, r"^cnnc \d+\.\d+\.\d+\n$")
+        self.assertIn("default: canonicalize,", self.cnnc("--list-passes").stdout)
+        self.assertIn("cannot be opened", self.cnnc("--explain", "file-read").stdout)
+
+    def test_bad_usage(self):
+        for args, says in [
+            ([], "which MODEL"),
+            (["run"], "which MODEL"),
+            (["--frobnicate", "x.json"], "unknown or incomplete option --frobnicate"),
+            (["--weight"], "needs a value"),
+            (["--weihgts=x", "net.cnnir"], "is it --weights?"),
+            (["-z", "net.cnnir"], "unknown or incomplete option -z"),
+            (["net.cnnir", "other.cnnir"], "one MODEL at a time"),
+            (["net.cnnir", "--batch", "0"], "--batch takes an integer from 1"),
+            (["net.cnnir", "--batch", "2x"], "--batch takes an integer"),
+            (["net.cnnir", "--init-seed", "-1"], "--init-seed takes an integer from 0"),
+            (["net.cnnir", "--emit=obj,oops"], "not \"oops\""),
+            (["net.cnnir", "--emit="], "at least one kind"),
+            (["net.cnnir", "-o", "-"], "-o - writes one file"),
+            (["net.cnnir", "--math=fast"], "--math is default or exact"),
+            (["net.cnnir", "--passes=fusee"], "is it \"fuse\"?"),
+            (["net.cnnir", "--print-after=planner"], "is it \"plan\"?"),
+            (["net.cnnir", "--stop-after=zzzzzzzz"], "see cnnc --list-passes"),
+            (["net.cnnir", "--weights=w", "--init-seed=1"], "exclude each other"),
+            (["bench", "net.cnnir", "--seconds=nan"], "--seconds takes a number"),
+            (["info", "net.cnnir", "--threads=2"], "unknown or incomplete option --threads"),
+            (["--explain", "zzz"], "no diagnostic \"zzz\""),
+        ]:
+            with self.subTest(args=args):
+                self.assertIn(says, self.cnnc(*args, status=2).stderr)
+        self.assertEqual(self.files(), [])
+
+    def test_bad_input(self):
+        for args, says in [
+            (["missing.json"], "missing.json: error: cannot read the file"),
+            (["net.txt"], "net.txt"),
+            (["net.cnnir", "--cpu=z80"], "[target]"),
+            (["net.cnnir", "-o", "no/where.o"], "[file-write]"),
+            (["net.cnnir", "-o", "net.h"], "two output files would have this name"),
+            (["net.cnnir", "--passes=fuse"], "an object needs the passes up to \"plan\" [pass-list]"),
+            (["net.cnnir", "--passes=fuse", "--emit=loops"], "[pass-list]"),
+            (["net.cnnir", "--passes=plan"], "needs \"lower\" before it [pass-list]"),
+            (["net.cnnir", "--dump-dir=net.cnnir/x"], "[file-write]"),
+        ]:
+            with self.subTest(args=args):
+                self.assertIn(says, self.cnnc(*args, status=1).stderr)
+        self.assertEqual(self.files(), [])
+
+    def test_full_disk(self):
+        with open("/dev/full", "w") as full:
+            r = subprocess.run([CNNC, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("standard output", r.stderr)
+        self.assertIn("[file-write]", self.cnnc("net.cnnir", "-o", "/dev/full", status=1).stderr)
+
+    def test_out_of_memory(self):
+        text = NET.replace("f32[N,4]", "f32[N,1000000000000]")
+        (self.dir / "huge.cnnir").write_text(text)
+        self.assertIn("[out-of-memory]", self.cnnc("bench", "huge.cnnir", status=3).stderr)
+        self.assertIn("[out-of-memory]", self.cnnc("verify", "huge.cnnir", status=3).stderr)
+
+    # ---- Files ----
+
+    def test_outputs(self):
+        r = self.cnnc("net.cnnir", "-o", "out.o")
+        self.assertRegex(r.stderr, r"^wrote out\.o, out\.h for \S+ \(.*\): code \d+ \w+, weights 0 bytes, workspace .*\n$")
+        self.assertEqual(self.files(), ["out.h", "out.o"])
+        self.assertEqual(self.cnnc("net.cnnir", "-q").stderr, "")
+        self.assertEqual((self.dir / "net.o").read_bytes(), (self.dir / "out.o").read_bytes())
+        self.assertIn("net_infer", (self.dir / "net.h").read_text())
+        self.cnnc("net.cnnir", "--emit=asm,llvm,graph,loops,dot", "-o", "all.o")
+        for name in ["all.s", "all.ll", "all.graph.cnnir", "all.loops.cnnir", "all.dot"]:
+            self.assertGreater((self.dir / name).stat().st_size, 100, name)
+        self.assertFalse((self.dir / "all.o").exists())
+        self.cnnc("net.cnnir", "--emit=header", "--name=3rd model", "-o", "only.hpp")
+        self.assertIn("_infer", (self.dir / "only.hpp").read_text())
+
+    def test_standard_output(self):
+        self.cnnc("net.cnnir", "-o", "net.o")
+        r = subprocess.run([CNNC, "net.cnnir", "--emit=obj", "-o", "-"], cwd=self.dir, capture_output=True)
+        self.assertEqual((r.returncode, r.stderr), (0, b""))
+        self.assertEqual(r.stdout, (self.dir / "net.o").read_bytes())
+        self.assertTrue(self.cnnc("net.cnnir", "--passes=", "--emit=graph", "-o", "-").stdout.startswith("graph @net("))
+
+    def test_external_weights(self):
+        self.cnnc(LENET, "--external-weights", "-o", "lenet5.o")
+        self.assertIn("lenet5_prepare", (self.dir / "lenet5.h").read_text())
+        inside = subprocess.run([CNNC, LENET, "-o", "full.o", "-q"], cwd=self.dir)
+        self.assertEqual(inside.returncode, 0)
+        self.assertGreater((self.dir / "full.o").stat().st_size, (self.dir / "lenet5.o").stat().st_size + 200000)
+
+    def test_same_bytes(self):
+        for name in ("one", "two"):
+            (self.dir / name).mkdir()
+            self.cnnc(LENET, "--emit=obj,header,asm,llvm,graph,loops,dot", "-q", "-o", f"{name}/m.o")
+        for p in (self.dir / "one").iterdir():
+            self.assertEqual(p.read_bytes(), (self.dir / "two" / p.name).read_bytes(), p.name)
+
+    # ---- Looking at the IR ----
+
+    def test_print(self):
+        r = self.cnnc(LENET, "--emit=graph", "--print-after=fold-bn", "-o", "g.cnnir", "-q")
+        self.assertTrue(r.stderr.startswith("# after fold-bn\ngraph @lenet5("))
+        (self.dir / "dump.cnnir").write_text(r.stderr)
+        again = self.cnnc("dump.cnnir", "--passes=", "--emit=graph", "-o", "-")
+        self.assertEqual(r.stderr, "# after fold-bn\n" + again.stdout)
+        r = self.cnnc("net.cnnir", "-q", "--print-before=fuse,lower", "--print-before=plan")
+        heads = [line for line in r.stderr.splitlines() if line.startswith("# before")]
+        self.assertEqual(heads, ["# before fuse", "# before lower", "# before plan"])
+        r = self.cnnc("net.cnnir", "-q", "--print-changed", "--emit=graph", "-o", "g.cnnir")
+        self.assertIn("# after cse: no change\n", r.stderr)
+        self.assertIn("# after fuse\ngraph @net(", r.stderr)
+        r = self.cnnc(LENET, "-q", "--print-after-all", "--print-filter=conv2", "-o", "x.o")
+        self.assertIn("conv2", r.stderr)
+        self.assertNotIn("linear %", r.stderr)
+
+    def test_dump(self):
+        self.cnnc(LENET, "-q", "--dump-dir=dump", "-o", "x.o")
+        names = sorted(p.name for p in (self.dir / "dump").iterdir())
+        self.assertEqual(names[0], "00-import.cnnir")
+        self.assertTrue(names[-1].endswith("-plan.cnnir"))
+        for name in names:
+            text = (self.dir / "dump" / name).read_text()
+            emit = "loops" if text.startswith("module") else "graph"
+            again = self.cnnc(f"dump/{name}", "--passes=", f"--emit={emit}", "-o", "-", "-q")
+            self.assertEqual(again.stdout, text, name)
+
+    def test_stop_and_resume(self):
+        self.cnnc("net.cnnir", "-q", "--stop-after=fuse", "-o", "g.cnnir")
+        self.assertTrue((self.dir / "g.cnnir").read_text().startswith("graph"))
+        self.cnnc("net.cnnir", "-q", "--stop-after=expand", "-o", "l.cnnir")
+        self.assertTrue((self.dir / "l.cnnir").read_text().startswith("module"))
+        self.cnnc("net.cnnir", "-q", "--emit=loops", "-o", "full.cnnir")
+        self.cnnc("l.cnnir", "-q", "--emit=loops", "-o", "resumed.cnnir")
+        self.assertEqual((self.dir / "full.cnnir").read_text(), (self.dir / "resumed.cnnir").read_text())
+
+    def test_resume_with_weights(self):
+        self.cnnc(LENET, "-q", "--emit=graph,loops", "-o", "m.o")
+        expected = self.run_lenet(LENET)
+        for model in ("m.graph.cnnir", "m.loops.cnnir"):
+            self.assertEqual(self.run_lenet(model, "-w", WEIGHTS), expected, model)
+        self.assertIn("--weights", self.cnnc("run", "m.loops.cnnir", "-i", IMAGES, status=1).stderr)
+        self.cnnc("verify", "m.loops.cnnir", "-w", WEIGHTS, "-i", IMAGES, "--expect", TORCH)
+        self.assertIn("--expect", self.cnnc("verify", "m.loops.cnnir", "-w", WEIGHTS, status=1).stderr)
+
+    def test_time(self):
+        r = self.cnnc("net.cnnir", "-q", "--time-passes")
+        for what in ("(import)", "fuse", "plan", "(weights)", "(code)", "total"):
+            self.assertIn(what, r.stderr)
+
+    # ---- Running ----
+
+    def run_lenet(self, model, *more):
+        self.cnnc("run", model, "-i", IMAGES, "-o", "y.npy", *more)
+        return read_npy(self.dir / "y.npy")
+
+    def test_run(self):
+        self.cnnc("run", "net.cnnir", "-i", "a.npy", "--input=b=b.npy", "-o", "positive=p.npy", "-o", "m.npy")
+        a, b = read_npy(self.dir / "a.npy"), read_npy(self.dir / "b.npy")
+        positive = tuple(max(x + y, 0) for x, y in zip(a, b))
+        self.assertEqual(read_npy(self.dir / "p.npy"), positive)
+        self.assertEqual(read_npy(self.dir / "m.npy"), tuple(x * y for x, y in zip(positive, a)))
+        out = self.cnnc("run", "net.cnnir", "-i", "a.npy", "-i", "b.npy").stdout
+        self.assertIn("product: f32[3,4]\n  0: ", out)
+        j = json.loads(self.cnnc("run", "net.cnnir", "-i", "a.npy", "-i", "b.npy", "--json").stdout)
+        self.assertEqual((j["format"], j["outputs"][1]["shape"]), ("cnnc-run/1", [3, 4]))
+        self.assertEqual(tuple(j["outputs"][1]["values"]), positive)
+        self.assertIn("ankle boot", self.cnnc("run", LENET, "-i", IMAGES).stdout)
+
+    def test_run_in_pieces(self):
+        """More images than the batch, one image without its batch dimension, another number of threads: same bits."""
+        whole = self.run_lenet(LENET)
+        self.assertEqual(self.run_lenet(LENET, "--batch=3", "--threads=1"), whole)
+        self.assertEqual(self.run_lenet(LENET, "--batch=9", "--threads=5"), whole)
+        images = read_npy(IMAGES)
+        write_npy(self.dir / "one.npy", (1, 28, 28), images[:784])
+        self.cnnc("run", LENET, "-i", "one.npy", "-o", "y.npy")
+        self.assertEqual(read_npy(self.dir / "y.npy"), whole[:10])
+
+    def test_run_faults(self):
+        write_npy(self.dir / "two.npy", (2, 4), range(8))
+        write_npy(self.dir / "wide.npy", (3, 5), range(15))
+        (self.dir / "text.npy").write_text("not an array")
+        run = ["run", "net.cnnir"]
+        for args, says in [
+            (run, "--input a=x.npy is needed"),
+            (run + ["-i", "a.npy"], "--input b=x.npy is needed"),
+            (run + ["-i", "a.npy", "-i", "b.npy", "-i", "b.npy"], "one too many; the model has 2"),
+            (run + ["-i", "c=a.npy"], "is it \"a\"?"),
+            (run + ["-i", "a=a.npy", "-i", "a=b.npy"], "has one already"),
+            (run + ["-i", "a.npy", "-i", "two.npy"], "holds 2 images, others hold 3"),
+            (run + ["-i", "a.npy", "-i", "wide.npy"], "\"b\" is [N,4], but the array is [3,5]"),
+            (run + ["-i", "a.npy", "-i", "text.npy"], "text.npy"),
+            (run + ["-i", "a.npy", "-i", "missing.npy"], "missing.npy"),
+            (run + ["-i", "a.npy", "-i", "b.npy", "-o", "q=x.npy"], "is it"),
+            (run + ["-i", "a.npy", "-i", "b.npy", "-o", "no/x.npy"], "[file-write]"),
+            (["verify", "net.cnnir", "-i", "a.npy", "--batch=2"], "need a --batch of as many"),
+            (["verify", "net.cnnir", "--expect", "wide.npy"], "[input-data]"),
+        ]:
+            with self.subTest(args=args):
+                self.assertIn(says, self.cnnc(*args, status=1).stderr)
+
+    def test_verify(self):
+        out = self.cnnc("verify", LENET, "-i", IMAGES, "--expect", TORCH).stdout
+        self.assertRegex(out, r"value +relu_2 ")
+        self.assertRegex(out, r"expected +probability ")
+        self.assertIn("batch 4", out)
+        r = self.cnnc("verify", LENET, "-i", IMAGES, "--expect", TORCH, "--rtol=1e-12", "--json", status=1)
+        self.assertIn("[mismatch]", r.stderr)
+        j = json.loads(r.stdout)
+        self.assertEqual(j["format"], "cnnc-verify/1")
+        self.assertFalse(all(c["ok"] for c in j["comparisons"]))
+        write_npy(self.dir / "wrong.npy", (3, 4), [0] * 12)
+        args = ["-i", "a.npy", "-i", "b.npy", "--expect", "positive=wrong.npy"]
+        self.assertIn("expected positive", self.cnnc("verify", "net.cnnir", *args, status=1).stderr)
+
+    def test_bench(self):
+        j = json.loads(self.cnnc("bench", LENET, "--seconds=0.05", "--threads=2", "--batch=2", "--json").stdout)
+        self.assertEqual((j["format"], j["batch"], j["threads"]), ("cnnc-bench/1", 2, 2))
+        self.assertGreaterEqual(j["median_ms"], j["min_ms"])
+        self.assertGreater(j["flops"], 1.6e6)
+        self.assertRegex(self.cnnc("bench", "net.cnnir", "--seconds=0").stdout, r"net on .*, batch 1, .* in 3 calls")
+
+    def test_info(self):
+        out = self.cnnc("info", LENET).stdout
+        self.assertIn("61,706 parameters", out)
+        self.assertIn("largest live set", out)
+        j = json.loads(self.cnnc("info", LENET, "--json", "--batch=2").stdout)
+        self.assertEqual((j["format"], j["parameters"], j["batch"]), ("cnnc-info/1", 61706, 2))
+        self.assertLessEqual(j["workspace_over_live"], 1.15)
+        self.assertEqual(sum(layer["parameters"] for layer in j["layers"]), 61706)
+        (self.dir / "noweights.json").write_text(pathlib.Path(LENET).read_text().replace('"weights"', '"$weights"')
+                                                 .replace('"$weights": "lenet5.safetensors",', ""))
+        self.cnnc("info", "noweights.json")
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ.pop("CNNC", None)
+    unittest.main()
