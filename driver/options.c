@@ -109,7 +109,7 @@ static int usage_error(Command c, const char *message) {
 }
 
 void options_help(StrBuf *sb, Command c) {
-    sb_printf(sb, "usage: %s\n\n%s\nMODEL is a .json, .onnx or .cnnir file.\n", commands[c].usage,
+    sb_printf(sb, "usage: %s\n\n%s\nMODEL is a .json or a .cnnir file.\n", commands[c].usage,
               commands[c].what);
     if (c == CMD_COMPILE) {
         sb_puts(sb, "\nOther commands (each has its own --help):\n");

@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import struct
 import subprocess
@@ -68,6 +69,19 @@ class Cli(unittest.TestCase):
         self.assertRegex(self.cnnc("--version").stdout, r"^cnnc \d+\.\d+\.\d+\n$")
         self.assertIn("default: canonicalize,", self.cnnc("--list-passes").stdout)
         self.assertIn("cannot be opened", self.cnnc("--explain", "file-read").stdout)
+
+    def test_documented(self):
+        """docs/cli.md knows every option, docs/passes.md every pass and the pipeline."""
+        docs = EXAMPLES.parent / "docs"
+        cli = (docs / "cli.md").read_text()
+        for command in ([], ["run"], ["bench"], ["verify"], ["info"]):
+            for option in re.findall(r"(?<=[ ,])--[a-z-]+", self.cnnc(*command, "--help").stdout):
+                self.assertTrue(option in cli, option)
+        listed, pipeline = self.cnnc("--list-passes").stdout.split("default: ")
+        passes = (docs / "passes.md").read_text()
+        self.assertIn("    " + pipeline, passes)
+        for line in listed.strip().splitlines():
+            self.assertIn(f"**{line.split()[0]}**", passes)
 
     def test_bad_usage(self):
         for args, says in [
