@@ -90,7 +90,7 @@ static bool import_graph(Compile *c) {
     const ImportOptions options = {.weights = o->weights,
                                    .init_seed = o->init_seed,
                                    .weights_optional = !c->needs_weights,
-                                   .batch = o->batch ? o->batch : 1,
+                                   .batch = o->batch,
                                    .shapes = o->shapes.data,
                                    .n_shapes = o->shapes.len};
     c->source = import_model(c->cx, o->model, &options, &c->weights);

@@ -66,7 +66,7 @@ static ValueId fold_into(FoldBn *f, const Node *bn, const Node *d) {
     const ValueId weight = rw_map(&f->rw, d->operands[1]);
     const uint32_t ones = f->rw.to->values.data[weight].type.rank - 1u;
     ValueId operands[3] = {rw_map(&f->rw, d->operands[0])};
-    operands[1] = emit(f, bn, OP_mul, weight, emit_reshape(f, bn, scale, ones, "scale_view"), "weight");
+    operands[1] = emit(f, bn, OP_mul, weight, emit_reshape(f, bn, scale, ones, "scale_view"), "folded");
     operands[2] = scale == NO_VALUE ? NO_VALUE : emit_shift(f, bn, scale, bias);
     if (operands[1] == NO_VALUE || operands[2] == NO_VALUE)
         return NO_VALUE;
