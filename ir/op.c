@@ -106,6 +106,14 @@ bool op_need_floats(const OpCall *c) {
     return true;
 }
 
+bool op_need_dense(const OpCall *c) {
+    Type dense = type_dense(&c->operands[0]);
+    if (type_same_memory(&c->operands[0], &dense))
+        return true;
+    return diag_error(&c->cx->diag, DIAG_IR_INVALID, &c->loc, "%s is a view and needs a dense operand",
+                      op_desc(c->op)->name);
+}
+
 bool op_need_rank(const OpCall *c, uint32_t i, uint8_t rank, const char *dims) {
     const Type *t = &c->operands[i];
     if (t->rank == rank)

@@ -55,6 +55,7 @@ const OpDesc op_flatten = {
     .operand_names = (const char *const[]){"input"},
     .attrs = ATTR_TABLE(rows, FlattenAttrs),
     .flags = OP_VIEW,
+    .verify = op_need_dense,
     .infer_shape = infer_shape,
     .eval = eval,
     .flops = flops,

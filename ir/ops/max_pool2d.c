@@ -11,21 +11,30 @@ static const AttrRow rows[] = {
     {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
 };
 
+/* Taps [lo, hi) of output o that lie inside the input: a kernel may be far larger than that. */
+static void inside(const Pool2dAttrs *a, int64_t in, int axis, int64_t o, int64_t *lo, int64_t *hi) {
+    int64_t start = o * a->stride.v[axis] - a->padding.v[axis], step = a->dilation.v[axis];
+    *lo = start < 0 ? (-start + step - 1) / step : 0;
+    *hi = start < in ? (in - start + step - 1) / step : 0;
+    if (*hi > a->kernel_size.v[axis])
+        *hi = a->kernel_size.v[axis];
+}
+
 /* The window of output row oh and column ow of one plane. */
 static double window_max(const Pool2dAttrs *a, const double *plane, int64_t h, int64_t w, int64_t oh,
                          int64_t ow) {
     double best = -INFINITY;
-    for (int64_t kh = 0; kh < a->kernel_size.v[0]; kh++)
-        for (int64_t kw = 0; kw < a->kernel_size.v[1]; kw++) {
+    int64_t y0, y1, x0, x1;
+    inside(a, h, 0, oh, &y0, &y1);
+    inside(a, w, 1, ow, &x0, &x1);
+    for (int64_t kh = y0; kh < y1; kh++)
+        for (int64_t kw = x0; kw < x1; kw++) {
             int64_t ih = oh * a->stride.v[0] - a->padding.v[0] + kh * a->dilation.v[0];
             int64_t iw = ow * a->stride.v[1] - a->padding.v[1] + kw * a->dilation.v[1];
-            if (ih < 0 || ih >= h || iw < 0 || iw >= w)
-                continue;
             double x = plane[ih * w + iw];
-            if (x > best || isnan(x))
-                best = x;
-            if (isnan(best))
-                return best;
+            if (isnan(x))
+                return x;
+            best = x > best ? x : best;
         }
     return best;
 }

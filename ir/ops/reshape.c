@@ -52,6 +52,7 @@ const OpDesc op_reshape = {
     .operand_names = (const char *const[]){"input"},
     .attrs = ATTR_TABLE(rows, ReshapeAttrs),
     .flags = OP_VIEW,
+    .verify = op_need_dense,
     .infer_shape = infer_shape,
     .eval = eval,
     .flops = flops,
