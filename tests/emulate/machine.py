@@ -15,7 +15,7 @@ import bochscpu
 import bochscpu.memory
 
 PAGE = 4096
-MAIL, STACK_END, TABLES = 0x10000, 0x200000, 0x200000  # the image is linked at 4 MiB
+MAIL, STACK_END, TABLES = 0x10000, 0x200000, 0x200000  # the image is linked at 32 MiB
 FLAG = {"P": 1, "W": 2, "U": 4}
 CR0 = 0x80010033  # PG, WP, NE, ET, MP, PE
 CR4 = 0x40620  # OSXSAVE, OSXMMEXCPT, OSFXSR, PAE
