@@ -63,13 +63,18 @@ static bool has_index(const Stmt *s) {
     return s->op == LOP_INDEX || s->op == LOP_LOAD;
 }
 
+static uint64_t bits_of(double x) { /* -0 and 0 differ, a NaN equals itself */
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 static uint64_t hash_value(const Stmt *s) {
-    uint64_t imm, h = (uint64_t)s->op << 16 | (uint64_t)s->type.dtype << 8 | s->type.lanes;
-    memcpy(&imm, &s->imm, sizeof imm);
+    uint64_t h = (uint64_t)s->op << 16 | (uint64_t)s->type.dtype << 8 | s->type.lanes;
     const uint64_t field[] = {s->arg[0],
                               s->arg[1],
                               s->arg[2],
-                              imm,
+                              bits_of(s->imm),
                               (uint64_t)s->imm_int,
                               has_index(s) ? s->index : 0,
                               s->op == LOP_LOAD ? s->buf : 0};
@@ -82,7 +87,7 @@ static uint64_t hash_value(const Stmt *s) {
 
 static bool equal_values(const Stmt *x, const Stmt *y) {
     if (x->op != y->op || x->type.dtype != y->type.dtype || x->type.lanes != y->type.lanes ||
-        memcmp(x->arg, y->arg, sizeof x->arg) != 0 || memcmp(&x->imm, &y->imm, sizeof x->imm) != 0 ||
+        memcmp(x->arg, y->arg, sizeof x->arg) != 0 || bits_of(x->imm) != bits_of(y->imm) ||
         x->imm_int != y->imm_int || (has_index(x) && x->index != y->index))
         return false;
     if (x->op == LOP_LOAD)

@@ -127,7 +127,7 @@ static int read_part(cnnrt_idx *out, const char *folder, const char *split, cons
 }
 
 int cnnrt_mnist_read(cnnrt_images *out, const char *folder, const char *split, cnnrt_data_error *error) {
-    cnnrt_idx images, labels;
+    cnnrt_idx images = {0}, labels = {0};
     memset(out, 0, sizeof *out);
     if (strcmp(split, "test") == 0)
         split = "t10k";

@@ -54,7 +54,7 @@ static bool quoted(Header *h, char *out, size_t size) {
 }
 
 static bool descr(Header *h, cnnrt_npy *out, uint32_t *elem) {
-    char text[16];
+    char text[16] = "";
     if (accept(h, "["))
         return fail(h, "structured arrays are not read");
     if (!quoted(h, text, sizeof text))
@@ -110,7 +110,7 @@ static bool dictionary(Header *h, cnnrt_npy *out, uint32_t *elem) {
     if (!accept(h, "{"))
         return fail(h, "the header is not a dictionary");
     while (!accept(h, "}")) {
-        char key[16];
+        char key[16] = "";
         if (!quoted(h, key, sizeof key))
             return false;
         uint32_t bit = strcmp(key, "descr") == 0           ? 1
@@ -202,9 +202,9 @@ static unsigned char *read_all(FILE *f, const char *path, size_t *size, cnnrt_da
             }
             data = more;
         }
-        size_t got = fread(data + *size, 1, cap - *size, f);
+        size_t room = cap - *size, got = fread(data + *size, 1, room, f);
         *size += got;
-        if (got == 0)
+        if (got < room)
             break;
     }
     if (!ferror(f))
@@ -263,7 +263,8 @@ static size_t header_text(char *out, size_t size, uint32_t type, uint32_t rank, 
     size_t end = (10 + (size_t)n + 1 + 63) / 64 * 64;
     memset(out + 10 + n, ' ', end - 10 - (size_t)n);
     out[end - 1] = '\n';
-    memcpy(out, "\x93NUMPY\1\0", 8);
+    static const unsigned char magic[8] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    memcpy(out, magic, sizeof magic);
     out[8] = (char)((end - 10) & 0xff);
     out[9] = (char)((end - 10) >> 8);
     return end;

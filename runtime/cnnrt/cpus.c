@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -71,9 +72,7 @@ static unsigned group_cpus(const char *mount, const char *controller, const char
     unsigned least = UINT_MAX;
     if (n >= PATH_ROOM)
         return least;
-    memcpy(path, mount, strlen(mount));
-    memcpy(path + strlen(mount), controller, strlen(controller));
-    memcpy(path + base, group, group_length);
+    snprintf(path, sizeof path, "%s%s%.*s", mount, controller, (int)group_length, group);
     for (;;) {
         unsigned here = folder_cpus(path, n, v2);
         least = here < least ? here : least;
@@ -126,7 +125,7 @@ unsigned cnnrt_default_threads(void) {
 #ifdef __linux__
     char list[PATH_ROOM];
     unsigned long mask[1024]; /* 65536 CPUs */
-    cpu_set_t *set = (cpu_set_t *)(void *)mask;
+    cpu_set_t *set = (cpu_set_t *)mask;
     memset(mask, 0, sizeof mask);
     if (sched_getaffinity(0, sizeof mask, set) == 0)
         cpus = (unsigned)CPU_COUNT_S(sizeof mask, set);

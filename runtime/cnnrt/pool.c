@@ -20,7 +20,7 @@ typedef struct Worker {
     unsigned number; /* from 1 */
 } Worker;
 
-struct Pool {
+struct Pool {        /* NOLINT(clang-analyzer-optin.performance.Padding): it keeps cache lines apart */
     cnnrt_pool base; /* first: callers hold a pointer to it */
     bool spin;
     unsigned forks; /* fork_count when the workers were made */
@@ -140,7 +140,7 @@ static void wait_for_workers(Pool *p) {
 }
 
 static void parallel_for(cnnrt_pool *base, size_t count, cnnrt_task *task, void *arg) {
-    Pool *p = (Pool *)(void *)base;
+    Pool *p = (Pool *)base;
     if (count == 0)
         return;
     if (count == 1 || base->threads == 1 || p->forks != atomic_load(&fork_count) ||
@@ -199,7 +199,7 @@ cnnrt_pool *cnnrt_pool_create(unsigned threads) {
 }
 
 void cnnrt_pool_destroy(cnnrt_pool *pool) {
-    Pool *p = (Pool *)(void *)pool;
+    Pool *p = (Pool *)pool;
     if (!p)
         return;
     if (p->forks == atomic_load(&fork_count)) {

@@ -101,7 +101,7 @@ int cnnrt_prepare(const cnnrt_model *model, const void *file, size_t file_bytes,
     unsigned char *block = work;
     if (add(used, model->n_params * sizeof(void *)) > work_bytes)
         return CNNRT_E_WORKSPACE_SIZE;
-    const void **params = (const void **)(void *)(block + used);
+    const void **params = (const void **)(block + used);
     used = round_up(used + model->n_params * sizeof(void *));
     for (uint32_t i = 0; i < model->n_params; i++) {
         cnnrt_st_tensor t;
@@ -114,7 +114,7 @@ int cnnrt_prepare(const cnnrt_model *model, const void *file, size_t file_bytes,
         size_t bytes = elements(&t) * sizeof(float);
         if (add(used, bytes) > work_bytes)
             return CNNRT_E_WORKSPACE_SIZE;
-        cnnrt_to_f32((float *)(void *)(block + used), t.data, t.dtype, elements(&t));
+        cnnrt_to_f32((float *)(block + used), t.data, t.dtype, elements(&t));
         params[i] = block + used;
         used = round_up(used + bytes);
     }

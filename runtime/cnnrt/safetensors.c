@@ -217,7 +217,7 @@ static const struct {
 };
 
 static bool entry_dtype(Walker *w, cnnrt_st_tensor *t, uint32_t *bits) {
-    Text s;
+    Text s = {NULL, NULL};
     skip_blanks(w);
     size_t at = w->pos;
     if (!string(w, &s, "dtype is not a string"))
@@ -281,7 +281,7 @@ static bool entry_body(Walker *w, cnnrt_st_tensor *t) {
     if (!expect(w, '{', "a tensor is not described by an object"))
         return false;
     do {
-        Text key;
+        Text key = {NULL, NULL};
         skip_blanks(w);
         size_t key_at = w->pos;
         if (!string(w, &key, "a key is expected here"))
@@ -316,7 +316,7 @@ static bool entry_body(Walker *w, cnnrt_st_tensor *t) {
 }
 
 static bool metadata(Walker *w) {
-    Text s;
+    Text s = {NULL, NULL};
     if (!expect(w, '{', "__metadata__ is not an object"))
         return false;
     if (accept(w, '}'))
@@ -363,7 +363,7 @@ static bool check_cover(Walker *w, uint64_t seed, size_t *count) {
     uint64_t begins = mix(seed ^ w->data_bytes), ends = mix(seed);
     uint32_t n_metadata = 0;
     cnnrt_st_tensor t;
-    Text name;
+    Text name = {NULL, NULL};
     int more;
     *count = 0;
     w->pos = 8;
@@ -387,7 +387,7 @@ static bool check_names(Walker *w, uint64_t seed, size_t count) {
         uint32_t n_metadata = 0;
         size_t used = 0;
         cnnrt_st_tensor t;
-        Text name;
+        Text name = {NULL, NULL};
         memset(table, 0, sizeof table);
         w->pos = 8;
         while (walk(w, &t, &name, &n_metadata) > 0) {
@@ -464,7 +464,7 @@ int cnnrt_st_next(const cnnrt_safetensors *st, size_t *cursor, cnnrt_st_tensor *
         return 0;
     Walker w = walker(st);
     uint32_t n_metadata = 0;
-    Text name;
+    Text name = {NULL, NULL};
     if (*cursor > 8 && *cursor <= w.end)
         w.pos = *cursor;
     memset(out, 0, sizeof *out);
