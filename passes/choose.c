@@ -73,6 +73,18 @@ static void choose_order(const Target *t, Choice *c, const Type *x, const Type *
         c->rows = ceil_div(rows, ceil_div(TASKS, groups) < rows ? ceil_div(TASKS, groups) : rows);
 }
 
+/* A group's weights that no cache near the core holds are cut into blocks of input channels. */
+static void choose_ic_block(const Target *t, Choice *c, const Type *w) {
+    int64_t ic = w->dim[1].size, taps = w->dim[2].size * w->dim[3].size;
+    int64_t channel_bytes = c->vectors * target_lanes(t, 4) * taps * 4;
+    if (!c->block || c->order || ic % c->block || channel_bytes * ic <= 4 * (int64_t)t->l1_bytes)
+        return;
+    int64_t want = t->l1_bytes / channel_bytes;
+    for (int64_t ib = c->block; ib <= ic / 2 && ib <= want; ib += c->block)
+        if (ic % ib == 0)
+            c->ic_block = ib;
+}
+
 static bool comes_planar(const Graph *g, ValueId v) {
     const Value *x = &g->values.data[v];
     if (x->kind != VK_RESULT)
@@ -109,6 +121,7 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
         in.dim[2].size = 1;
     }
     choose_order(t, &c, &in, w, &rows, ceil_div(y->dim[1].size, c.vectors * lanes));
+    choose_ic_block(t, &c, w);
     return c;
 }
 

@@ -16,7 +16,17 @@ typedef struct Conv {
     int64_t oh, ow, kh, kw;
     Type flat[16];        /* types seen as one row, for 1x1 convolutions */
     Idx n, oc_group, row; /* of the tile being built */
+    uint32_t partial;     /* sums between reduction blocks: [row of the task][column][vector], if ic_block */
+    Idx first_row, first_ic, end_ic;
 } Conv;
+
+/* Where a pixel's partial sums stand. */
+static Idx partial_at(Conv *cv, Idx ow, Idx v) {
+    LBuild *b = &cv->lk->b;
+    Idx row = lb_sub(b, cv->row, cv->first_row);
+    Idx pixel = lb_add(b, lb_mulc(b, row, cv->ow), ow);
+    return lb_mulc(b, lb_add(b, lb_mulc(b, pixel, cv->ch->vectors), v), cv->lk->lanes);
+}
 
 /* One multiply-add of the tile for input channel c at kernel position (kh, kw), pixels from column ow0. */
 static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0, Idx c, Idx lane,
@@ -47,12 +57,17 @@ static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
     lb_end(b);
 }
 
-/* The reduction over `lanes` channels from channel c, all kernel positions. */
+/* The reduction over `lanes` channels from channel c, all kernel positions. Few channels leave little to
+ * unroll: then the kernel's rows are unrolled too (not its columns, where equal broadcasts would be kept
+ * alive and spill). */
 static void reduce_block(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0, Idx c,
                          int64_t lanes) {
     LBuild *b = &cv->lk->b;
-    Idx kh = lb_for(b, FOR_NOUNROLL, "kh", lb_c(b, 0), lb_c(b, cv->kh), 1);
+    bool few = lanes * cv->kh <= 32 && lanes < 8;
+    Idx kh = few ? lb_c(b, 0) : lb_for(b, FOR_NOUNROLL, "kh", lb_c(b, 0), lb_c(b, cv->kh), 1);
     Idx kw = lb_for(b, FOR_NOUNROLL, "kw", lb_c(b, 0), lb_c(b, cv->kw), 1);
+    if (few)
+        kh = lb_for(b, FOR_UNROLL, "kh", lb_c(b, 0), lb_c(b, cv->kh), 1);
     Idx lane = lb_for(b, FOR_UNROLL, "ic", lb_c(b, 0), lb_c(b, lanes), 1);
     rank1_update(cv, acc, wreg, pixels, ow0, c, lane, kh, kw);
     lb_end(b);
@@ -60,26 +75,44 @@ static void reduce_block(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
     lb_end(b);
 }
 
-static void init_tile(Conv *cv, uint32_t acc, int64_t pixels) {
+/* The bias of vector v of the group, or zero. */
+static LVal start_value(Conv *cv, Idx v) {
     LowerKernel *lk = cv->lk;
     LBuild *b = &lk->b;
-    int64_t V = cv->ch->vectors, L = lk->lanes;
-    bool bias = lk->n->n_operands - lk->n->n_epilogue > 2;
+    if (lk->n->n_operands - lk->n->n_epilogue <= 2)
+        return lb_const(b, cv->vec, 0);
+    return lb_load(b, cv->vec, lk->in_buf[2],
+                   lb_mulc(b, lb_add(b, lb_mulc(b, cv->oc_group, cv->ch->vectors), v), lk->lanes));
+}
+
+static void init_tile(Conv *cv, uint32_t acc, int64_t pixels) {
+    LBuild *b = &cv->lk->b;
+    int64_t V = cv->ch->vectors;
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, V), 1);
-    LVal start;
-    if (bias) {
-        Idx at = lb_mulc(b, lb_add(b, lb_mulc(b, cv->oc_group, V), v), L);
-        start = lb_load(b, cv->vec, lk->in_buf[2], at);
-    } else {
-        start = lb_const(b, cv->vec, 0);
-    }
+    LVal start = start_value(cv, v);
     Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     lb_store(b, acc, lb_add(b, lb_mulc(b, p, V), v), start);
     lb_end(b);
     lb_end(b);
 }
 
-static void store_tile(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0) {
+/* Tiles between reduction blocks: from and to the partial sums. */
+static void move_partial(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0, bool load) {
+    LBuild *b = &cv->lk->b;
+    Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
+    Idx at = partial_at(cv, lb_add(b, ow0, p), v), a = lb_add(b, lb_mulc(b, p, cv->ch->vectors), v);
+    if (load)
+        lb_store(b, acc, a, lb_load(b, cv->vec, cv->partial, at));
+    else
+        lb_store(b, cv->partial, at, lb_load(b, cv->vec, acc, a));
+    lb_end(b);
+    lb_end(b);
+}
+
+/* Pixels [ow0, ow0 + pixels) of the row through the epilogue into the result; sums from `acc` or the partial
+ * ones. */
+static void store_pixels(Conv *cv, int64_t pixels, Idx ow0, const uint32_t *acc) {
     LowerKernel *lk = cv->lk;
     LBuild *b = &lk->b;
     int64_t V = cv->ch->vectors, L = lk->lanes;
@@ -88,10 +121,11 @@ static void store_tile(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0) {
     bool guard = cv->groups_of_oc * V > cv->out_blocks;
     if (guard)
         lb_if(b, IF_LT, block, lb_c(b, cv->out_blocks));
-    Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
+    Idx p = lb_for(b, acc ? FOR_UNROLL : FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     Idx coord[4] = {cv->n, lb_mulc(b, block, L), cv->row, lb_add(b, ow0, p)};
     Pos pos = {.coord = coord, .lane_dim = 1, .lanes = (uint8_t)L};
-    LVal r = lb_load(b, cv->vec, acc, lb_add(b, lb_mulc(b, p, V), v));
+    LVal r = acc ? lb_load(b, cv->vec, *acc, lb_add(b, lb_mulc(b, p, V), v))
+                 : lb_load(b, cv->vec, cv->partial, partial_at(cv, coord[3], v));
     lower_store(lk, lower_epilogue(lk, r, &pos), &pos);
     lb_end(b);
     if (guard)
@@ -99,23 +133,34 @@ static void store_tile(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0) {
     lb_end(b);
 }
 
-static void build_tile(Conv *cv, int64_t pixels, Idx ow0) {
-    LowerKernel *lk = cv->lk;
-    LBuild *b = &lk->b;
-    int64_t block = cv->ch->block, V = cv->ch->vectors;
-    uint32_t acc = lb_alloc(b, LB_REG, "acc", cv->vec, pixels * V);
-    uint32_t wreg = lb_alloc(b, LB_REG, "w", cv->vec, V);
-    init_tile(cv, acc, pixels);
+static void reduce_tile(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0) {
+    LBuild *b = &cv->lk->b;
+    int64_t block = cv->ch->block;
     if (!block) {
         reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, 0), cv->ic);
-    } else {
-        Idx icb = lb_for(b, FOR_NOUNROLL, "icb", lb_c(b, 0), lb_c(b, cv->ic / block), 1);
-        reduce_block(cv, acc, wreg, pixels, ow0, lb_mulc(b, icb, block), block);
-        lb_end(b);
-        if (cv->ic % block)
-            reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, cv->ic - cv->ic % block), cv->ic % block);
+        return;
     }
-    store_tile(cv, acc, pixels, ow0);
+    Idx icb = lb_for(b, FOR_NOUNROLL, "icb", cv->first_ic, cv->end_ic, 1);
+    reduce_block(cv, acc, wreg, pixels, ow0, lb_mulc(b, icb, block), block);
+    lb_end(b);
+    if (cv->ic % block)
+        reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, cv->ic - cv->ic % block), cv->ic % block);
+}
+
+static void build_tile(Conv *cv, int64_t pixels, Idx ow0) {
+    LBuild *b = &cv->lk->b;
+    int64_t V = cv->ch->vectors;
+    uint32_t acc = lb_alloc(b, LB_REG, "acc", cv->vec, pixels * V);
+    uint32_t wreg = lb_alloc(b, LB_REG, "w", cv->vec, V);
+    if (cv->ch->ic_block)
+        move_partial(cv, acc, pixels, ow0, true);
+    else
+        init_tile(cv, acc, pixels);
+    reduce_tile(cv, acc, wreg, pixels, ow0);
+    if (cv->ch->ic_block)
+        move_partial(cv, acc, pixels, ow0, false);
+    else
+        store_pixels(cv, pixels, ow0, &acc);
 }
 
 /* A row in tiles whose widths differ by at most one. */
@@ -133,6 +178,49 @@ static void build_row(Conv *cv) {
     lb_end(b);
 }
 
+typedef void RowBuilder(Conv *cv);
+
+static void for_rows(Conv *cv, Idx end, RowBuilder *build) {
+    LBuild *b = &cv->lk->b;
+    cv->row = cv->first_row;
+    bool loop = cv->ch->rows > 1;
+    if (loop)
+        cv->row = lb_for(b, FOR_SERIAL, "oh", cv->first_row, end, 1);
+    build(cv);
+    if (loop)
+        lb_end(b);
+}
+
+static void start_row(Conv *cv) {
+    LBuild *b = &cv->lk->b;
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
+    LVal start = start_value(cv, v);
+    Idx p = lb_for(b, FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, cv->ow), 1);
+    lb_store(b, cv->partial, partial_at(cv, p, v), start);
+    lb_end(b);
+    lb_end(b);
+}
+
+static void finish_row(Conv *cv) {
+    store_pixels(cv, cv->ow, lb_c(&cv->lk->b, 0), NULL);
+}
+
+/* A block of input channels for all rows of the task, so that its weights come from the nearest cache; the
+ * sums wait in scratch meanwhile. The order of additions stays that of one pass. */
+static void build_blocked_reduction(Conv *cv, Idx end) {
+    LBuild *b = &cv->lk->b;
+    const Choice *ch = cv->ch;
+    int64_t step = ch->ic_block / ch->block;
+    cv->partial = lb_alloc(b, LB_SCRATCH, "partial", (LType){DT_F32, 1},
+                           ch->rows * cv->ow * ch->vectors * cv->lk->lanes);
+    for_rows(cv, end, start_row);
+    cv->first_ic = lb_for(b, FOR_SERIAL, "ics", lb_c(b, 0), lb_c(b, cv->ic / ch->block), step);
+    cv->end_ic = lb_addc(b, cv->first_ic, step);
+    for_rows(cv, end, build_row);
+    lb_end(b);
+    for_rows(cv, end, finish_row);
+}
+
 static void build_tasks(Conv *cv) {
     LBuild *b = &cv->lk->b;
     int64_t rows = cv->ch->rows, chunks = (cv->oh + rows - 1) / rows;
@@ -147,15 +235,16 @@ static void build_tasks(Conv *cv) {
         cv->oc_group = lb_modc(b, t, cv->groups_of_oc);
         chunk = lb_modc(b, lb_divc(b, t, cv->groups_of_oc), chunks);
     }
-    Idx first = lb_mulc(b, chunk, rows);
-    Idx end = cv->oh % rows ? lb_min(b, lb_addc(b, first, rows), lb_c(b, cv->oh)) : lb_addc(b, first, rows);
-    if (rows == 1) {
-        cv->row = first;
-        build_row(cv);
+    cv->first_row = lb_mulc(b, chunk, rows);
+    Idx end = lb_addc(b, cv->first_row, rows);
+    if (cv->oh % rows)
+        end = lb_min(b, end, lb_c(b, cv->oh));
+    if (cv->ch->ic_block) {
+        build_blocked_reduction(cv, end);
     } else {
-        cv->row = lb_for(b, FOR_SERIAL, "oh", first, end, 1);
-        build_row(cv);
-        lb_end(b);
+        cv->first_ic = lb_c(b, 0);
+        cv->end_ic = lb_c(b, cv->ch->block ? cv->ic / cv->ch->block : 0);
+        for_rows(cv, end, build_row);
     }
     lb_end(b);
 }
