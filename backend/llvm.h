@@ -11,6 +11,8 @@
 
 /* Initialise LLVM's targets and options, once a process. */
 void llvm_setup(void);
+/* Whether LLVM schedules machine code: said once a process, for its first target. */
+void llvm_schedule_for(const Target *t);
 
 /* The module under construction. */
 typedef struct Emit {

@@ -148,5 +148,8 @@ bool backend_target(Context *cx, const char *triple, const char *cpu, const char
     if (x86 && !strcmp(cpu, "native") && !host_x86)
         return diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"native\" is not a CPU of target \"%s\"",
                           out->triple);
-    return x86 ? x86_target(cx, cpu, features, out) : arm_target(cx, cpu, features, out);
+    if (!(x86 ? x86_target(cx, cpu, features, out) : arm_target(cx, cpu, features, out)))
+        return false;
+    llvm_schedule_for(out);
+    return true;
 }

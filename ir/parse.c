@@ -224,7 +224,7 @@ static bool infer(const Graph *g, const Draft *d, Type *out) {
 
 /* (%x, %scale = %operand): the arguments of a region, whose further operands go to `d`. */
 static bool region_args(Lexer *lx, const Graph *g, Graph *region, Type first, Draft *d) {
-    const char *name;
+    const char *name = NULL;
     if (!lex_expect(lx, "(") || !new_name(lx, region, &name))
         return false;
     graph_arg(region, name, type_dense(&first));
@@ -327,7 +327,7 @@ static bool inputs(Parser *p, Graph *g) {
     if (!lex_expect(lx, "("))
         return false;
     while (!lex_is(lx, ")")) {
-        const char *name;
+        const char *name = NULL;
         Type t;
         Loc loc = lex_loc(lx);
         if (!new_name(lx, g, &name) || !lex_expect(lx, ":") || !type_parse(lx, &t))
@@ -341,7 +341,7 @@ static bool inputs(Parser *p, Graph *g) {
 
 static bool classes(Parser *p, Graph *g) {
     VEC(const char *) names = {0};
-    const char *name;
+    const char *name = NULL;
     if (!lex_accept(&p->lx, "classes"))
         return true;
     do {
@@ -361,7 +361,7 @@ static bool outputs(Parser *p, Graph *g) {
         return false;
     do {
         Draft d = {0};
-        const char *name;
+        const char *name = NULL;
         if (!operand(lx, g, &d) || !lex_expect(lx, "as") || !quoted(lx, &name))
             return false;
         graph_output(g, name, d.operand[0]);
@@ -386,7 +386,7 @@ static bool body(Parser *p, Graph *g) {
 
 Graph *graph_parse(Context *cx, const char *file, const char *text, size_t size) {
     Parser p = {.cx = cx};
-    const char *name;
+    const char *name = NULL;
     lex_init(&p.lx, cx, file, text, size);
     if (!lex_expect(&p.lx, "graph") || !global(&p.lx, &name))
         return NULL;

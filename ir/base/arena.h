@@ -12,9 +12,9 @@ typedef struct ArenaBlock ArenaBlock;
 
 typedef struct Arena {
     ArenaBlock *head;
-    size_t used;      /* bytes asked of malloc so far */
-    size_t limit;     /* 0: none */
-    jmp_buf *oom;     /* where to go when memory runs out; NULL: abort, a bug of the caller */
+    size_t used;  /* bytes asked of malloc so far */
+    size_t limit; /* 0: none */
+    jmp_buf *oom; /* where to go when memory runs out; NULL: abort, a bug of the caller */
 } Arena;
 
 void arena_init(Arena *a, jmp_buf *oom);
@@ -40,7 +40,7 @@ char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf,
     }
 #define vec_push(arena, v, ...)                                                                              \
     (vec_grow_((arena), (void **)&(v)->data, &(v)->cap, (v)->len, sizeof *(v)->data),                        \
-     (v)->data[(v)->len++] = (__VA_ARGS__))
+     (v)->data[(v)->len] = (__VA_ARGS__), (void)(v)->len++)
 
 void vec_grow_(Arena *a, void **data, uint32_t *cap, uint32_t len, size_t size);
 
