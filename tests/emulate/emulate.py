@@ -4,9 +4,10 @@ one instruction at a time. Start it with run.sh, which makes what it needs.
 
     emulate.py WHAT...    WHAT: a net, "layers", "sweep", "control", or NET:SIZE for another image size
 
-For each net: the largest error over the largest value is under 1e-4, images in a batch of two and with a pool of three
-threads give the same bits as alone. "layers" and "sweep" are the layers of tests/torch and tests/ops. "control" holds
-the emulator itself to this CPU: AVX2 code must give the same bits on both."""
+For each net: the largest error over the largest value is under 1e-4; images in a batch of two and with a pool of three
+threads give the same bits as alone; weights packed at run time give the same result. "layers" and "sweep" are the
+layers of tests/torch and tests/ops. "control" holds the emulator itself to this CPU: AVX2 code must give the same bits
+on both."""
 
 import json
 import os
@@ -52,9 +53,15 @@ class Guest:
                               text=True, check=True).stdout
         return sum("%zmm" in line for line in text.split("\n"))
 
-    def infer(self, calls):
-        """calls: (input, {name: shape of one image}, threads); the outputs of each as {name: tensor}."""
-        job = {"elf": self.elf, "ram": (768 if os.path.getsize(self.elf) < 3e8 else 2048) << 20, "calls": []}
+    def infer(self, calls, params=None):
+        """calls: (input, {name: shape of one image}, threads); the outputs of each as {name: tensor}.
+        params: {name: tensor} where the object embeds no weights."""
+        ram = (768 if os.path.getsize(self.elf) < 3e8 else 2048) << 20
+        job = {"elf": self.elf, "ram": ram, "calls": [], "params": {}}
+        for name, tensor in (params or {}).items():
+            job["params"][name] = "%s.%s.param" % (self.base, name)
+            with open(job["params"][name], "wb") as f:
+                f.write(export_torch.tensor_bytes(tensor))
         for k, (x, shapes, threads) in enumerate(calls):
             source = "%s.%d.in" % (self.base, k)
             with open(source, "wb") as f:
@@ -106,7 +113,15 @@ def one_net(directory, name, size):
     if not large:
         check(torch.equal(torch.cat(got[1:3]), got[0]), name + ": an image alone differs")
         check(torch.equal(got[3], got[0]), name + ": other bits with 3 threads")
+        packed(directory, name, arguments + ["--external-weights"], module, path, calls[:1], got[0])
     print("  %d instructions with zmm" % guest.zmm())
+
+
+def packed(directory, name, arguments, module, path, calls, want):
+    """The same with weights that the object's prepare packs."""
+    guest = Guest(directory, name + "_external", arguments)
+    got = guest.infer(calls, export_torch.weights_for(path, module.state_dict()))[0]["y"]
+    close(got, want, "%s, external weights" % name)
 
 
 def many(directory, label, module, x):

@@ -1,8 +1,8 @@
 """Run calls of a linked image (guest.c and a generated object) on Bochs's CPU: machine.py JOB, in the venv of run.sh.
 
-JOB is a JSON file: {"elf": path, "calls": [{"n", "threads", "inputs": [path], "outputs": [[path, bytes]]}]}. Buffers
-are raw bytes. Each ends where a page ends, and the pages around it are not mapped: a read or write past it is a
-fault, also one that masks were to prevent."""
+JOB is a JSON file: {"elf": path, "ram": bytes, "params": {name: path}, "calls": [{"n", "threads", "inputs": [path],
+"outputs": [[path, bytes]]}]}. The files are raw bytes. Each buffer ends where a page ends, and the pages around it are
+not mapped: a read or write past it is a fault, also one that masks were to prevent."""
 
 import ctypes
 import json
@@ -107,36 +107,60 @@ class Machine:
         self.session.cpu.state = state
         self.session.run([self.hook])
 
-    def infer(self, call):
-        # What an earlier call left must not help this one.
-        ask = lambda kind, work, size: struct.pack_into("<5Q", self.ram, MAIL, kind, call["n"], call["threads"], work, size)
-        self.reset()
-        ask(1, 0, 0)
-        self.run()
-        shared, per_thread = struct.unpack_from("<2Q", self.ram, MAIL + 40)
-        size = shared + max(1, call["threads"]) * per_thread
-        work = self.buffer(size)
-        assert work % 64 == 0
-        self.ram[work : work + size] = b"\xff" * size
-        pointers = []
-        for path in call["inputs"]:
-            with open(path, "rb") as f:
-                data = f.read()
-            pointers.append(self.buffer(len(data)))
-            self.ram[pointers[-1] : pointers[-1] + len(data)] = data
-        for _, bytes_ in call["outputs"]:
-            pointers.append(self.buffer(bytes_))
-            self.ram[pointers[-1] : pointers[-1] + bytes_] = b"\xff" * bytes_
+    def read(self, form, address):
+        return struct.unpack_from(form, self.ram, address)
+
+    def ask(self, kind, call=None, work=(0, 0), weights=0, pointers=()):
+        """One run of the guest, with its mail; the status that the model returned."""
+        call = call or {"n": 0, "threads": 0}
+        struct.pack_into("<8Q", self.ram, MAIL, kind, call["n"], call["threads"], *work, weights, 0, 0)
         struct.pack_into("<%dQ" % len(pointers), self.ram, MAIL + 64, *pointers)
-        self.word(MAIL + 56, 99)
-        ask(2, work, size)
         self.run()
-        (status,) = struct.unpack_from("<Q", self.ram, MAIL + 56)
+        (status,) = self.read("<Q", MAIL + 56)
         if status != 0:
-            self.fail("infer returned %d" % status)
-        for (path, bytes_), at in zip(call["outputs"], pointers[len(call["inputs"]) :]):
+            self.fail("infer or prepare returned %d" % status)
+
+    def filled(self, data):
+        at = self.buffer(len(data))
+        self.ram[at : at + len(data)] = data
+        return at
+
+    def file(self, path):
+        with open(path, "rb") as f:
+            return self.filled(f.read())
+
+    def work(self, size):
+        """Its bytes are NaNs: what an earlier call left must not help this one."""
+        return self.filled(b"\xff" * size), size
+
+    def describe(self):
+        """What the generated cnnrt_model says."""
+        self.ask(1)
+        (at,) = self.read("<Q", MAIL + 48)
+        (count,), (params,) = self.read("<I", at + 52), self.read("<Q", at + 80)
+        self.shared, self.per_thread, self.weights_bytes, self.prepare_bytes = self.read("<4Q", at + 96)
+        self.params = []
+        for i in range(count):
+            (name,) = self.read("<Q", params + 72 * i)
+            self.params.append(self.ram[name : self.ram.find(b"\0", name)].decode())
+
+    def prepare(self, files):
+        """The weights block, packed by generated code from raw files by the parameters' names. It stays."""
+        weights, _ = self.work(self.weights_bytes)
+        self.first_free = self.free
+        self.ask(3, None, self.work(self.prepare_bytes), weights, [self.file(files[name]) for name in self.params])
+        return weights
+
+    def infer(self, call, weights):
+        self.reset()
+        work = self.work(self.shared + max(1, call["threads"]) * self.per_thread)
+        assert work[0] % 64 == 0
+        inputs = [self.file(path) for path in call["inputs"]]
+        outputs = [self.filled(b"\xff" * size) for _, size in call["outputs"]]
+        self.ask(2, call, work, weights, inputs + outputs)
+        for (path, size), at in zip(call["outputs"], outputs):
             with open(path, "wb") as f:
-                f.write(self.ram[at : at + bytes_])
+                f.write(self.ram[at : at + size])
 
 
 def main():
@@ -144,8 +168,10 @@ def main():
         job = json.load(f)
     machine = Machine(job["ram"])
     machine.load(job["elf"])
+    machine.describe()
+    weights = machine.prepare(job["params"]) if job["params"] else 0
     for call in job["calls"]:
-        machine.infer(call)
+        machine.infer(call, weights)
     sys.stdout.flush()
     os._exit(0)  # the module faults when it is unloaded
 
