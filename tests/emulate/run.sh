@@ -1,10 +1,10 @@
 #!/bin/sh
 # AVX-512 code on a machine without AVX-512, in Bochs's CPU core, against PyTorch. It takes minutes and installs a
 # package from PyPI, so neither ctest nor CI runs it.
-#   tests/emulate/run.sh                            everything, in tens of minutes; ResNets at 64 x 64
+#   tests/emulate/run.sh                            everything, about ten minutes; ResNets at 64 x 64
 #   tests/emulate/run.sh layers resnet18:224        some of it; see emulate.py
 #
-# Needs what tools/setup.sh test installs, Python 3.11 on x86-64, and cnnc built by the presets release or ci (or named in
+# Needs what tools/setup.sh test installs, Python 3.11 on x86-64, and cnnc built by the preset release or ci (or in
 # CNNC, its runtime in CNNRT). Makes build/emulate/ with a venv that has bochscpu-python, and a library of five
 # functions that Debian 12's glibc lacks for it.
 set -eu
