@@ -54,8 +54,8 @@ bool attr_parse(Lexer *lx, const AttrTable *t, void *attrs, const char *owner);
 /* The shortest decimal that reads back to the same double. */
 void attr_print_float(StrBuf *sb, double v);
 
-/* The row of a table whose only row is a type (reorder's), or NULL: in the text of a node it is left out when it
- * says the same as the node's type. */
+/* The row of a table whose only row is a type (reorder's), or NULL: in the text of a node it is left out when
+ * it says the same as the node's type. */
 const AttrRow *attr_only_type(const AttrTable *t);
 
 /* NULL, or which row is out of its range and why. */

@@ -52,12 +52,12 @@ typedef struct Value {
 typedef enum Algorithm { ALGO_NONE, ALGO_DIRECT, ALGO_PRODUCT, ALGO_PLAIN } Algorithm;
 typedef struct Choice {
     int32_t algorithm;
-    int64_t block;   /* channel block: lanes of a vector; 0: planar */
-    int64_t vectors; /* output-channel vectors in registers */
-    int64_t pixels;  /* output pixels (rows of a product) in registers */
-    int64_t rows;    /* output rows a parallel task computes */
+    int64_t block;    /* channel block: lanes of a vector; 0: planar */
+    int64_t vectors;  /* output-channel vectors in registers */
+    int64_t pixels;   /* output pixels (rows of a product) in registers */
+    int64_t rows;     /* output rows a parallel task computes */
     int64_t ic_block; /* reduction block, 0: all */
-    int64_t order;   /* 0: output channels outermost in a task, 1: rows outermost */
+    int64_t order;    /* 0: output channels outermost in a task, 1: rows outermost */
 } Choice;
 extern const AttrTable choice_table;
 
@@ -66,9 +66,9 @@ typedef struct Graph Graph;
 typedef struct Node {
     OpId op;
     ValueId *operands;
-    uint32_t n_operands; /* the op's own, then the extra operands of prologue, then of epilogue */
-    ValueId result;      /* ops have one result; several come with an array when an op needs it */
-    const void *attrs;   /* the op's struct, or NULL */
+    uint32_t n_operands;  /* the op's own, then the extra operands of prologue, then of epilogue */
+    ValueId result;       /* ops have one result; several come with an array when an op needs it */
+    const void *attrs;    /* the op's struct, or NULL */
     const Choice *choice; /* NULL until chosen */
     /* Regions of pointwise nodes. Argument 0 is the operand (prologue: operand 0) or the op's own result
      * (epilogue); argument k is extra operand k-1. The region's only output is its last value. */
@@ -91,9 +91,9 @@ struct Graph {
     VEC(ValueId) inputs;
     VEC(ValueId) params; /* VK_PARAM and VK_BUFFER in order of declaration */
     VEC(GraphOutput) outputs;
-    int64_t batch;         /* the compiled batch: what N is at most */
-    bool n_fixed;          /* only n == batch is legal */
-    const char **classes;  /* NULL or names of the outputs' classes */
+    int64_t batch;        /* the compiled batch: what N is at most */
+    bool n_fixed;         /* only n == batch is legal */
+    const char **classes; /* NULL or names of the outputs' classes */
     uint32_t n_classes;
     bool derived; /* made by a pass: a new value has no origin unless it is given one; else it is its own */
     struct {
@@ -111,8 +111,8 @@ ValueId graph_arg(Graph *g, const char *name, Type type);
 /* Append a node; its result type comes from the op's infer_shape (dense layout). `attrs` is copied.
  * Returns NO_VALUE after a diagnostic when the op refuses. `name` (may be NULL) becomes the value's name,
  * made unique. */
-ValueId graph_node(Graph *g, OpId op, const ValueId *operands, uint32_t n, const void *attrs, const char *name,
-                   Loc loc);
+ValueId graph_node(Graph *g, OpId op, const ValueId *operands, uint32_t n, const void *attrs,
+                   const char *name, Loc loc);
 void graph_output(Graph *g, const char *name, ValueId v);
 /* `want`, or want.1, want.2 ... when taken; letters, digits, '_' and '.' stay, the rest becomes '_'. */
 const char *graph_unique_name(Graph *g, const char *want);
@@ -126,7 +126,9 @@ void graph_index_names(Graph *g);
 /* The value of that name, or NO_VALUE. */
 ValueId graph_find(const Graph *g, const char *name);
 
-static inline Value *graph_value(Graph *g, ValueId v) { return &g->values.data[v]; }
+static inline Value *graph_value(Graph *g, ValueId v) {
+    return &g->values.data[v];
+}
 static inline Node *graph_def(Graph *g, ValueId v) {
     return g->values.data[v].kind == VK_RESULT ? &g->nodes.data[g->values.data[v].def] : NULL;
 }
@@ -137,8 +139,8 @@ BindTime *graph_bind_times(const Graph *g);
 
 /* print.c, parse.c, verify.c, dot.c */
 typedef struct PrintOptions {
-    bool locations;     /* loc "..." at the end of a node */
-    const char *filter; /* only nodes whose layer name contains this, with their operands; NULL: all */
+    bool locations;          /* loc "..." at the end of a node */
+    const char *filter;      /* only nodes whose layer name contains this, with their operands; NULL: all */
     const char *consts_file; /* reserved */
 } PrintOptions;
 void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o); /* o NULL: everything */

@@ -4,17 +4,17 @@
 
 #include "ir/graph.h"
 
-typedef struct Lower Lower;          /* ir/lower/lower.h */
-typedef struct LBuild LBuild;        /* ir/loops/build.h */
+typedef struct Lower Lower;   /* ir/lower/lower.h */
+typedef struct LBuild LBuild; /* ir/loops/build.h */
 typedef uint32_t LVal;
 
 enum {
-    OP_POINTWISE = 1 << 0,   /* out[i] = f(in0[i], in1[i]...) with broadcast; has `emit` */
+    OP_POINTWISE = 1 << 0, /* out[i] = f(in0[i], in1[i]...) with broadcast; has `emit` */
     OP_COMMUTATIVE = 1 << 1,
-    OP_VIEW = 1 << 2,        /* the result is operand 0's bytes under another shape (dense only) */
-    OP_INPLACE = 1 << 3,     /* the result may overwrite operand 0 */
-    OP_KEEPS_ZERO = 1 << 4,  /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
-    OP_INTERNAL = 1 << 5,    /* made by passes only; the importers never make it */
+    OP_VIEW = 1 << 2,       /* the result is operand 0's bytes under another shape (dense only) */
+    OP_INPLACE = 1 << 3,    /* the result may overwrite operand 0 */
+    OP_KEEPS_ZERO = 1 << 4, /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
+    OP_INTERNAL = 1 << 5,   /* made by passes only; the importers never make it */
 };
 
 /* What verify, infer_shape and flops see: an op with its operands' types. */
@@ -43,10 +43,10 @@ typedef struct OpSample {
 } OpSample;
 
 typedef struct OpDesc {
-    const char *name;                /* "conv2d" */
+    const char *name; /* "conv2d" */
     uint8_t min_operands, max_operands;
     const char *const *operand_names; /* max_operands of them: "input", "weight", "bias" */
-    AttrTable attrs;                 /* count 0: none */
+    AttrTable attrs;                  /* count 0: none */
     uint32_t flags;
     /* Shapes and attributes fit together; reports DIAG_SHAPE_MISMATCH and the like. May be NULL. */
     bool (*verify)(const OpCall *c);
@@ -69,14 +69,16 @@ extern const OpDesc *const op_table[OP_COUNT];
 #include "ir/ops.def"
 #undef OP
 
-static inline const OpDesc *op_desc(OpId id) { return op_table[id]; }
+static inline const OpDesc *op_desc(OpId id) {
+    return op_table[id];
+}
 bool op_by_name(const char *name, size_t len, OpId *out);
 
 /* op.c: what descriptors share. */
-bool op_verify(const OpCall *c);                 /* counts, attribute ranges, then the op's own verify */
-bool op_infer(const OpCall *c, Type *out);       /* op_verify, then infer_shape */
+bool op_verify(const OpCall *c);                     /* counts, attribute ranges, then the op's own verify */
+bool op_infer(const OpCall *c, Type *out);           /* op_verify, then infer_shape */
 bool op_broadcast_shape(const OpCall *c, Type *out); /* NumPy's rule over all operands */
-bool op_same_shape(const OpCall *c, Type *out);  /* the shape of operand 0 */
+bool op_same_shape(const OpCall *c, Type *out);      /* the shape of operand 0 */
 /* How an operand is called in a message: its name and type. */
 const char *op_operand_text(const OpCall *c, uint32_t i);
 
@@ -88,12 +90,12 @@ typedef struct Conv2dAttrs {
     int64_t groups;
 } Conv2dAttrs;
 
-typedef struct Pool2dAttrs { /* max_pool2d and avg_pool2d */
+typedef struct Pool2dAttrs {     /* max_pool2d and avg_pool2d */
     IntList kernel_size, stride; /* 2 */
     IntList padding;             /* 4: top, left, bottom, right */
     IntList dilation;            /* 2; max_pool2d only */
     bool ceil_mode;
-    bool count_include_pad;      /* avg_pool2d only */
+    bool count_include_pad; /* avg_pool2d only */
 } Pool2dAttrs;
 
 typedef struct AdaptivePoolAttrs {

@@ -14,8 +14,8 @@ typedef struct Rewrite {
 Rewrite rw_begin(Graph *from);
 /* Copy one node (operands mapped, regions and choice kept, result type kept as it is). */
 ValueId rw_copy(Rewrite *rw, const Node *n);
-/* Map the result of `n` to `v` of the new graph; `v` takes over origin (and name where it has none of its own)
- * when `same` says that it equals the old value. */
+/* Map the result of `n` to `v` of the new graph; `v` takes over origin (and name where it has none of its
+ * own) when `same` says that it equals the old value. */
 void rw_replace(Rewrite *rw, const Node *n, ValueId v, bool same);
 ValueId rw_map(const Rewrite *rw, ValueId old);
 /* Set the outputs, check the order, return the new graph. */

@@ -11,7 +11,7 @@ typedef enum DType {
     DT_COUNT
 } DType;
 
-const char *dtype_name(DType t);                        /* "f32" */
+const char *dtype_name(DType t); /* "f32" */
 uint32_t dtype_bytes(DType t);
 bool dtype_parse(const char *s, size_t n, DType *out);
 bool dtype_is_float(DType t);
@@ -51,10 +51,10 @@ typedef struct Type {
     Layout layout;
 } Type;
 
-bool type_equal(const Type *a, const Type *b);        /* layout and all */
-bool type_same_shape(const Type *a, const Type *b);   /* dtype and dimensions only */
+bool type_equal(const Type *a, const Type *b);      /* layout and all */
+bool type_same_shape(const Type *a, const Type *b); /* dtype and dimensions only */
 bool layout_equal(const Layout *a, const Layout *b);
-bool layout_is_dense(const Layout *l);                /* row-major, no border */
+bool layout_is_dense(const Layout *l); /* row-major, no border */
 /* The same bytes for the same tensor: equal once parts of extent 1 are dropped and adjacent parts merged. */
 bool type_same_memory(const Type *a, const Type *b);
 Type type_dense(const Type *t); /* t with the dense layout */
@@ -79,7 +79,7 @@ int type_parts(const Type *t, PhysicalPart out[MAX_PARTS]);
 /* Flat physical offset of a logical coordinate (slow; for tests, eval and the host's copies). */
 int64_t type_offset(const Type *t, const int64_t coord[MAX_RANK]);
 
-void type_print(StrBuf *sb, const Type *t);  /* f32[N,64,56,56]:aBcd8b(c1:1,d1:1) */
+void type_print(StrBuf *sb, const Type *t); /* f32[N,64,56,56]:aBcd8b(c1:1,d1:1) */
 void layout_print(StrBuf *sb, const Type *t);
 
 /* Reads what type_print wrote; reports and returns false when the text or the type is wrong. */

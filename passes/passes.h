@@ -1,5 +1,5 @@
-/* The pass manager. Graph passes map a graph to a new graph; the pass `lower` maps a graph to loops; loop passes
- * edit a module in place. passes.def has one row a pass, pipelines.c the pipelines as strings. */
+/* The pass manager. Graph passes map a graph to a new graph; the pass `lower` maps a graph to loops; loop
+ * passes edit a module in place. passes.def has one row a pass, pipelines.c the pipelines as strings. */
 #ifndef PASSES_PASSES_H
 #define PASSES_PASSES_H
 
@@ -9,11 +9,11 @@ typedef struct Unit Unit; /* what goes through a pipeline */
 struct Unit {
     Context *cx;
     const Target *target;
-    Graph *graph;       /* NULL once lowered */
-    LoopModule *loops;  /* NULL before */
-    bool exact;         /* --math=exact */
-    bool keep_all;      /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
-    bool internal;      /* set by the manager when a pass broke the IR: our bug, not the input's */
+    Graph *graph;      /* NULL once lowered */
+    LoopModule *loops; /* NULL before */
+    bool exact;        /* --math=exact */
+    bool keep_all; /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
+    bool internal; /* set by the manager when a pass broke the IR: our bug, not the input's */
 };
 
 typedef enum PassLevel { PASS_GRAPH, PASS_LOWER, PASS_LOOPS } PassLevel;
@@ -32,8 +32,8 @@ const Pass *pass_by_name(const char *name);
 
 extern const char *const pipeline_infer; /* "canonicalize,fold,cse,..." */
 
-/* Called around each pass; `before` true before it runs. Printing, dumping, timing and --stop-after live in the
- * driver, behind this. Return false to stop the pipeline (not an error). */
+/* Called around each pass; `before` true before it runs. Printing, dumping, timing and --stop-after live in
+ * the driver, behind this. Return false to stop the pipeline (not an error). */
 typedef bool PassHook(void *arg, const Unit *u, const Pass *p, bool before, bool changed, double seconds);
 
 typedef struct PipelineOptions {

@@ -40,7 +40,8 @@ typedef struct Diag {
 } Diag;
 
 /* Report an error; `loc` may be NULL. Always returns false, so that `return diag_error(...)` reads well. */
-bool diag_error(Diag *d, DiagId id, const Loc *loc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+bool diag_error(Diag *d, DiagId id, const Loc *loc, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 void diag_warning(Diag *d, DiagId id, const Loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Add a hint to the entry just reported. Always returns false. */

@@ -41,17 +41,37 @@ bool ix_range(const Kernel *k, Idx x, const int64_t *lo, const int64_t *hi, int6
               int64_t *max);
 int64_t ix_eval(const Kernel *k, Idx x, const int64_t *vars, int64_t n);
 
-static inline Idx lb_c(LBuild *b, int64_t v) { return ix_const(b->k, v); }
+static inline Idx lb_c(LBuild *b, int64_t v) {
+    return ix_const(b->k, v);
+}
 Idx lb_n(LBuild *b);
-static inline Idx lb_add(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_ADD, x, y); }
-static inline Idx lb_sub(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_SUB, x, y); }
-static inline Idx lb_mul(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_MUL, x, y); }
-static inline Idx lb_addc(LBuild *b, Idx x, int64_t c) { return lb_add(b, x, lb_c(b, c)); }
-static inline Idx lb_mulc(LBuild *b, Idx x, int64_t c) { return lb_mul(b, x, lb_c(b, c)); }
-static inline Idx lb_divc(LBuild *b, Idx x, int64_t c) { return ix_make(b->k, IX_DIV, x, lb_c(b, c)); }
-static inline Idx lb_modc(LBuild *b, Idx x, int64_t c) { return ix_make(b->k, IX_MOD, x, lb_c(b, c)); }
-static inline Idx lb_min(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_MIN, x, y); }
-static inline Idx lb_max(LBuild *b, Idx x, Idx y) { return ix_make(b->k, IX_MAX, x, y); }
+static inline Idx lb_add(LBuild *b, Idx x, Idx y) {
+    return ix_make(b->k, IX_ADD, x, y);
+}
+static inline Idx lb_sub(LBuild *b, Idx x, Idx y) {
+    return ix_make(b->k, IX_SUB, x, y);
+}
+static inline Idx lb_mul(LBuild *b, Idx x, Idx y) {
+    return ix_make(b->k, IX_MUL, x, y);
+}
+static inline Idx lb_addc(LBuild *b, Idx x, int64_t c) {
+    return lb_add(b, x, lb_c(b, c));
+}
+static inline Idx lb_mulc(LBuild *b, Idx x, int64_t c) {
+    return lb_mul(b, x, lb_c(b, c));
+}
+static inline Idx lb_divc(LBuild *b, Idx x, int64_t c) {
+    return ix_make(b->k, IX_DIV, x, lb_c(b, c));
+}
+static inline Idx lb_modc(LBuild *b, Idx x, int64_t c) {
+    return ix_make(b->k, IX_MOD, x, lb_c(b, c));
+}
+static inline Idx lb_min(LBuild *b, Idx x, Idx y) {
+    return ix_make(b->k, IX_MIN, x, y);
+}
+static inline Idx lb_max(LBuild *b, Idx x, Idx y) {
+    return ix_make(b->k, IX_MAX, x, y);
+}
 Idx lb_dim(LBuild *b, Dim d); /* size, or size*n */
 
 /* A new loop variable; the name is made unique. */

@@ -49,10 +49,10 @@ typedef enum LOp {
 #define LOP(id, name, args, kind) LOP_##id,
 #include "ir/loops/lop.def"
 #undef LOP
-    LOP_VALUE_COUNT,            /* from here: statements without a value */
+    LOP_VALUE_COUNT,             /* from here: statements without a value */
     LOP_STORE = LOP_VALUE_COUNT, /* buffer[index] = arg0, lanes at index + i*stride */
-    LOP_PREFETCH,               /* buffer[index], imm = locality 0..3 (3: into L1) */
-    LOP_ALLOC,                  /* buffer `buf` (reg, stack or scratch) begins to live, contents undefined */
+    LOP_PREFETCH,                /* buffer[index], imm = locality 0..3 (3: into L1) */
+    LOP_ALLOC,                   /* buffer `buf` (reg, stack or scratch) begins to live, contents undefined */
     LOP_FOR,
     LOP_IF,
     LOP_COUNT
@@ -75,14 +75,14 @@ typedef struct Block {
 
 struct Stmt {
     LOp op;
-    LType type;    /* of the result; LOP_STORE: of what is stored */
-    LVal result;   /* NO_LVAL for statements without */
+    LType type;  /* of the result; LOP_STORE: of what is stored */
+    LVal result; /* NO_LVAL for statements without */
     LVal arg[3];
-    double imm;    /* LOP_CONST (floats), LOP_EXTRACT lane, LOP_PREFETCH locality */
+    double imm;      /* LOP_CONST (floats), LOP_EXTRACT lane, LOP_PREFETCH locality */
     int64_t imm_int; /* LOP_CONST of integer and bool types */
-    uint32_t buf;  /* LOP_LOAD, STORE, PREFETCH, ALLOC: number in Kernel.bufs */
-    Idx index;     /* LOP_LOAD, STORE, PREFETCH: element; LOP_INDEX: the expression */
-    int64_t stride; /* LOP_LOAD, STORE with lanes > 1: elements between lanes; 1 usual */
+    uint32_t buf;    /* LOP_LOAD, STORE, PREFETCH, ALLOC: number in Kernel.bufs */
+    Idx index;       /* LOP_LOAD, STORE, PREFETCH: element; LOP_INDEX: the expression */
+    int64_t stride;  /* LOP_LOAD, STORE with lanes > 1: elements between lanes; 1 usual */
     bool nontemporal;
     uint8_t *lane; /* LOP_SHUFFLE: type.lanes numbers into the lanes of arg0 then arg1 */
     /* LOP_FOR */
@@ -99,8 +99,8 @@ struct Stmt {
 /* ---- Buffers of a kernel ---- */
 
 typedef enum LBufKind {
-    LB_IN,      /* parameters: read only */
-    LB_OUT,     /* written only; every element the consumer may read is written */
+    LB_IN,  /* parameters: read only */
+    LB_OUT, /* written only; every element the consumer may read is written */
     LB_INOUT,
     LB_REG,     /* array of registers; elements may be vectors (`lanes`); indices literal after expand */
     LB_STACK,   /* small array in memory under real loops */
@@ -112,22 +112,22 @@ typedef struct LBuf {
     const char *name; /* unique among the kernel's buffers */
     LBufKind kind;
     DType dtype;
-    uint8_t lanes;    /* LB_REG: of each element; else 1 */
-    Dim extent;       /* elements; by_n only for parameters */
-    uint32_t align;   /* bytes guaranteed for element 0; at least the dtype's */
-    int32_t inplace;  /* LB_OUT: number of a parameter whose memory it may share, -1: none */
-    bool noalias;     /* set by `plan` when no call passes overlapping memory for it */
-    int64_t offset;   /* LB_SCRATCH: byte offset in the thread's scratch, set by `plan` */
+    uint8_t lanes;   /* LB_REG: of each element; else 1 */
+    Dim extent;      /* elements; by_n only for parameters */
+    uint32_t align;  /* bytes guaranteed for element 0; at least the dtype's */
+    int32_t inplace; /* LB_OUT: number of a parameter whose memory it may share, -1: none */
+    bool noalias;    /* set by `plan` when no call passes overlapping memory for it */
+    int64_t offset;  /* LB_SCRATCH: byte offset in the thread's scratch, set by `plan` */
 } LBuf;
 
 typedef struct Kernel {
     const char *name;
-    uint32_t n_params;  /* bufs[0..n_params) are the parameters */
+    uint32_t n_params; /* bufs[0..n_params) are the parameters */
     VEC(LBuf) bufs;
     VEC(const char *) vars; /* names of loop variables, unique in the kernel */
     VEC(IxRange) ranges;    /* of each variable, wherever it is in scope */
     VEC(IdxNode) idx;
-    VEC(LType) vals;    /* type of each LVal */
+    VEC(LType) vals; /* type of each LVal */
     Block body;
     Arena *arena;
     struct {
@@ -147,19 +147,19 @@ typedef enum ModBufKind {
 } ModBufKind;
 
 typedef struct ModBuf {
-    const char *name;   /* unique; the graph value's name */
+    const char *name; /* unique; the graph value's name */
     ModBufKind kind;
-    Type type;          /* with layout: gives the physical extent */
-    const char *key;    /* MB_PARAM: name in the weights file; MB_IN, MB_OUT: name in the header */
-    const void *data;   /* MB_CONST: physical contents known at compile time, else NULL */
-    uint32_t align;     /* 64 */
-    int64_t offset;     /* bytes in its block, set by `plan`; -1 before */
-    int32_t alias;      /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
+    Type type;        /* with layout: gives the physical extent */
+    const char *key;  /* MB_PARAM: name in the weights file; MB_IN, MB_OUT: name in the header */
+    const void *data; /* MB_CONST: physical contents known at compile time, else NULL */
+    uint32_t align;   /* 64 */
+    int64_t offset;   /* bytes in its block, set by `plan`; -1 before */
+    int32_t alias;    /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
 } ModBuf;
 
 typedef struct StepArg {
-    uint32_t buf;       /* number in LoopModule.bufs */
-    int64_t offset;     /* elements added to the buffer's start (views) */
+    uint32_t buf;   /* number in LoopModule.bufs */
+    int64_t offset; /* elements added to the buffer's start (views) */
 } StepArg;
 
 typedef struct Step {
@@ -171,7 +171,7 @@ typedef struct Step {
 } Step;
 
 typedef struct Entry {
-    const char *name;   /* "infer", "prepare" */
+    const char *name; /* "infer", "prepare" */
     VEC(Step) steps;
 } Entry;
 
@@ -180,7 +180,7 @@ typedef struct LoopModule {
     const char *name;
     int64_t batch;
     bool n_fixed;
-    VEC(ModBuf) bufs;      /* MB_IN in the order of the call, then MB_OUT in the order of the call, the rest */
+    VEC(ModBuf) bufs; /* MB_IN in the order of the call, then MB_OUT in the order of the call, the rest */
     VEC(Kernel *) kernels;
     VEC(Entry) entries;
     bool planned;
@@ -194,20 +194,22 @@ typedef struct LoopModule {
 } LoopModule;
 
 LoopModule *loops_new(Context *cx, const char *name);
-uint32_t loops_buf(LoopModule *m, ModBuf buf);            /* returns its number */
-Entry *loops_entry(LoopModule *m, const char *name);      /* NULL if absent */
+uint32_t loops_buf(LoopModule *m, ModBuf buf);       /* returns its number */
+Entry *loops_entry(LoopModule *m, const char *name); /* NULL if absent */
 Entry *loops_add_entry(LoopModule *m, const char *name);
 /* Elements of buffer b for batch n. */
 int64_t modbuf_elems(const ModBuf *b, int64_t n);
 
 /* print.c, parse.c, verify.c */
-void loops_print(StrBuf *sb, const LoopModule *m, const PrintOptions *o); /* filter: steps and kernels of a layer */
+void loops_print(StrBuf *sb, const LoopModule *m,
+                 const PrintOptions *o); /* filter: steps and kernels of a layer */
 void kernel_print(StrBuf *sb, const Kernel *k);
 void idx_print(StrBuf *sb, const Kernel *k, Idx x);
 LoopModule *loops_parse(Context *cx, const char *file, const char *text, size_t size);
-/* Reports DIAG_IR_INVALID. `expanded`: also that no unroll or vector loop is left and register indices are literal. */
+/* Reports DIAG_IR_INVALID. `expanded`: also that no unroll or vector loop is left and register indices are
+ * literal. */
 bool loops_verify(const LoopModule *m, bool expanded);
-uint64_t kernel_hash(const Kernel *k);                    /* structural; names of values do not count */
+uint64_t kernel_hash(const Kernel *k); /* structural; names of values do not count */
 bool kernel_equal(const Kernel *a, const Kernel *b);
 
 /* interp.c: runs an entry over real memory and checks what sanitizers cannot see: bounds, reads of elements
@@ -216,8 +218,8 @@ typedef struct InterpOptions {
     bool contract; /* LOP_MAD rounds once */
     bool check_overlap;
 } InterpOptions;
-/* `memory[b]`: storage of module buffer b for batch n (NULL: the interpreter makes it; aliases share). Reports
- * DIAG_IR_INVALID with kernel, statement and iteration on a fault. */
+/* `memory[b]`: storage of module buffer b for batch n (NULL: the interpreter makes it; aliases share).
+ * Reports DIAG_IR_INVALID with kernel, statement and iteration on a fault. */
 bool loops_run(const LoopModule *m, const char *entry, int64_t n, void **memory, const InterpOptions *o);
 
 #endif

@@ -10,9 +10,9 @@ struct Lower {
     const Graph *g;
     const Target *target;
     LoopModule *m;
-    Entry *entry;       /* steps go here */
-    uint32_t *buf;      /* graph value -> module buffer */
-    bool contract;      /* multiply-add may round once (false in prepare) */
+    Entry *entry;  /* steps go here */
+    uint32_t *buf; /* graph value -> module buffer */
+    bool contract; /* multiply-add may round once (false in prepare) */
 };
 
 /* A kernel for node `n` under construction. Parameters are made in the order: operands (all of them, extra
@@ -21,11 +21,11 @@ typedef struct LowerKernel {
     Lower *lw;
     const Node *n;
     LBuild b;
-    const Type *in[16]; /* operand types with layout */
+    const Type *in[16];  /* operand types with layout */
     uint32_t in_buf[16]; /* kernel buffer of operand i */
     const Type *out;
     uint32_t out_buf;
-    uint32_t lanes;     /* f32 lanes of the target */
+    uint32_t lanes; /* f32 lanes of the target */
 } LowerKernel;
 
 LowerKernel lower_begin(Lower *lw, const Node *n, const char *kernel_name);
@@ -43,7 +43,7 @@ int64_t lower_lane_stride(const Type *t, int d);
 
 /* A position for regions: logical coordinates of the first lane, and the dimension along which lanes run. */
 typedef struct Pos {
-    const Idx *coord;   /* of the node's result (epilogue) or of operand 0 (prologue) */
+    const Idx *coord; /* of the node's result (epilogue) or of operand 0 (prologue) */
     int lane_dim;
     uint8_t lanes;
 } Pos;
@@ -56,19 +56,21 @@ LVal lower_load0(LowerKernel *lk, const Pos *pos);
 LVal lower_load(LowerKernel *lk, uint32_t i, const Type *like, const Pos *pos);
 /* Store v at `pos` of the result. */
 void lower_store(LowerKernel *lk, LVal v, const Pos *pos);
-/* Zero the border and whatever physical elements of the result no store reaches, as a parallel sweep of its own. */
+/* Zero the border and whatever physical elements of the result no store reaches, as a parallel sweep of its
+ * own. */
 void lower_zero_border(LowerKernel *lk);
 
 /* Shared builders, one file each. */
 bool lower_pointwise(Lower *lw, const Node *n);   /* pointwise.c: sweep with any layout, broadcast */
 bool lower_reorder(Lower *lw, const Node *n);     /* reorder.c: one layout to another, padding zeroed */
 bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register tiles over blocked channels */
-/* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and result) */
+/* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and
+ * result) */
 bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, const Type *out);
-bool lower_conv_plain(Lower *lw, const Node *n);  /* conv_plain.c: the plain nest, anything goes */
-bool lower_product(Lower *lw, const Node *n);     /* product.c: rows x packed columns */
-bool lower_pool(Lower *lw, const Node *n);        /* pool.c: max and average windows */
+bool lower_conv_plain(Lower *lw, const Node *n);   /* conv_plain.c: the plain nest, anything goes */
+bool lower_product(Lower *lw, const Node *n);      /* product.c: rows x packed columns */
+bool lower_pool(Lower *lw, const Node *n);         /* pool.c: max and average windows */
 bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */
-bool lower_softmax(Lower *lw, const Node *n);     /* softmax.c */
+bool lower_softmax(Lower *lw, const Node *n);      /* softmax.c */
 
 #endif
