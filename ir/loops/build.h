@@ -1,4 +1,5 @@
-/* Building kernels: the only way code makes loop IR. Index expressions and simple arithmetic simplify as they
+/* Building kernels: the only way code makes loop IR. Calls that append statements must not stand side by side
+ * in one argument list: C leaves their order open. Index expressions and simple arithmetic simplify as they
  * are made. */
 #ifndef IR_LOOPS_BUILD_H
 #define IR_LOOPS_BUILD_H

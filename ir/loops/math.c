@@ -13,7 +13,8 @@ static LVal i32_const(LBuild *b, LVal like, int64_t v) {
 
 /* 2^e for e in [-126, 127], e being i32 lanes. */
 static LVal power_of_two(LBuild *b, LVal e) {
-    LVal bits = lb_op2(b, LOP_SHL, lb_op2(b, LOP_ADD, e, i32_const(b, e, 127)), i32_const(b, e, 23));
+    LVal biased = lb_op2(b, LOP_ADD, e, i32_const(b, e, 127));
+    LVal bits = lb_op2(b, LOP_SHL, biased, i32_const(b, e, 23));
     return lb_bitcast(b, (LType){DT_F32, lb_type(b, e).lanes}, bits);
 }
 
@@ -35,13 +36,16 @@ LVal lb_exp(LBuild *b, LVal x) {
     LType ints = {DT_I32, lb_type(b, x).lanes};
     x = lb_op2(b, LOP_MIN, x, f32_const(b, x, 89));
     x = lb_op2(b, LOP_MAX, x, f32_const(b, x, -104));
-    LVal t = lb_mad(b, x, f32_const(b, x, 0x1.715476p+0), f32_const(b, x, magic));
-    LVal n = lb_op2(b, LOP_SUB, t, f32_const(b, x, magic));
+    LVal log2e = f32_const(b, x, 0x1.715476p+0), round = f32_const(b, x, magic);
+    LVal t = lb_mad(b, x, log2e, round);
+    LVal n = lb_op2(b, LOP_SUB, t, round);
     /* ln(2) in two pieces: n times the upper one is exact. */
     LVal r = lb_mad(b, n, f32_const(b, x, -0x1.62e4p-1), x);
     r = lb_mad(b, n, f32_const(b, x, -0x1.7f7d1cp-20), r);
-    LVal e = lb_op2(b, LOP_SUB, lb_bitcast(b, ints, t), i32_const(b, x, 0x4b400000));
+    LVal bits = lb_bitcast(b, ints, t);
+    LVal e = lb_op2(b, LOP_SUB, bits, i32_const(b, x, 0x4b400000));
     LVal half = lb_op2(b, LOP_SHR, e, i32_const(b, x, 1));
-    LVal p = lb_op2(b, LOP_MUL, exp_reduced(b, r), power_of_two(b, half));
+    LVal p = exp_reduced(b, r);
+    p = lb_op2(b, LOP_MUL, p, power_of_two(b, half));
     return lb_op2(b, LOP_MUL, p, power_of_two(b, lb_op2(b, LOP_SUB, e, half)));
 }

@@ -52,7 +52,8 @@ static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
     LVal x = lb_splat(b, lb_load(b, (LType){DT_F32, 1}, lk->in_buf[0], x_at), (uint8_t)L);
     v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, V), 1);
     Idx a = lb_add(b, lb_mulc(b, p, V), v);
-    lb_store(b, acc, a, lb_mad(b, x, lb_load(b, cv->vec, wreg, v), lb_load(b, cv->vec, acc, a)));
+    LVal w = lb_load(b, cv->vec, wreg, v), sum = lb_load(b, cv->vec, acc, a);
+    lb_store(b, acc, a, lb_mad(b, x, w, sum));
     lb_end(b);
     lb_end(b);
 }

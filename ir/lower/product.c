@@ -32,7 +32,8 @@ static void reduce(Product *pr, uint32_t acc, Idx row, int64_t rows, Idx group, 
     LVal w = lb_load(b, pr->vec, lk->in_buf[1], lb_add(b, w_at, lb_mulc(b, v, lk->lanes)));
     r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, rows), 1);
     Idx a = lb_add(b, lb_mulc(b, r, vectors), v);
-    lb_store(b, acc, a, lb_mad(b, lb_load(b, pr->vec, x, r), w, lb_load(b, pr->vec, acc, a)));
+    LVal xr = lb_load(b, pr->vec, x, r), sum = lb_load(b, pr->vec, acc, a);
+    lb_store(b, acc, a, lb_mad(b, xr, w, sum));
     lb_end(b);
     lb_end(b);
     lb_end(b);

@@ -19,7 +19,8 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
     const RsqrtAttrs *a = attrs;
     LType t = lb_type(b, in[0]);
     LVal sum = lb_op2(b, LOP_ADD, in[0], lb_const(b, t, a->eps));
-    return lb_op2(b, LOP_DIV, lb_const(b, t, 1), lb_op1(b, LOP_SQRT, sum));
+    LVal one = lb_const(b, t, 1), root = lb_op1(b, LOP_SQRT, sum);
+    return lb_op2(b, LOP_DIV, one, root);
 }
 
 static const OpSample samples[] = {
