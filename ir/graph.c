@@ -142,6 +142,7 @@ ValueId graph_arg(Graph *g, const char *name, Type type) {
 static bool infer(Graph *g, OpId op, const ValueId *operands, uint32_t n, const void *attrs, Loc loc,
                   Type *out) {
     Type types[MAX_OPERANDS] = {0};
+    const char *names[MAX_OPERANDS] = {0};
     if (n > MAX_OPERANDS)
         return diag_error(&g->cx->diag, DIAG_IR_INVALID, &loc, "%s has %u operands; at most %d are possible",
                           op_desc(op)->name, n, MAX_OPERANDS);
@@ -149,9 +150,12 @@ static bool infer(Graph *g, OpId op, const ValueId *operands, uint32_t n, const 
         if (operands[i] >= g->values.len)
             return diag_error(&g->cx->diag, DIAG_IR_INVALID, &loc, "operand %u of %s is missing", i,
                               op_desc(op)->name);
-        types[i] = graph_value(g, operands[i])->type;
+        const Value *v = graph_value(g, operands[i]);
+        types[i] = v->type;
+        names[i] = graph_is_number(v->name) ? NULL : v->name;
     }
-    OpCall call = {.cx = g->cx, .op = op, .attrs = attrs, .operands = types, .n = n, .loc = loc};
+    OpCall call = {
+        .cx = g->cx, .op = op, .attrs = attrs, .operands = types, .n = n, .loc = loc, .names = names};
     return op_infer(&call, out);
 }
 

@@ -21,7 +21,10 @@ bool op_by_name(const char *name, size_t len, OpId *out) {
 const char *op_operand_text(const OpCall *c, uint32_t i) {
     const OpDesc *d = op_desc(c->op);
     StrBuf sb = sb_new(&c->cx->arena);
-    sb_printf(&sb, "%s ", i < d->max_operands ? d->operand_names[i] : "extra operand");
+    if (c->names && c->names[i])
+        sb_printf(&sb, "\"%s\" ", c->names[i]);
+    else
+        sb_printf(&sb, "%s ", i < d->max_operands ? d->operand_names[i] : "extra operand");
     Type t = type_dense(&c->operands[i]);
     type_print(&sb, &t);
     return sb_str(&sb);

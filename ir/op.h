@@ -25,6 +25,8 @@ typedef struct OpCall {
     const Type *operands; /* the op's own operands, in order */
     uint32_t n;
     Loc loc;
+    const char *const
+        *names; /* of the operands, for messages; NULL, or NULL for one: it is called by its role */
 } OpCall;
 
 /* A dense tensor of doubles in logical order, for the evaluator. */
@@ -79,7 +81,7 @@ bool op_verify(const OpCall *c);                     /* counts, attribute ranges
 bool op_infer(const OpCall *c, Type *out);           /* op_verify, then infer_shape */
 bool op_broadcast_shape(const OpCall *c, Type *out); /* NumPy's rule over all operands */
 bool op_same_shape(const OpCall *c, Type *out);      /* the shape of operand 0 */
-/* How an operand is called in a message: its name and type. */
+/* How an operand is called in a message: "conv1" f32[N,4,6,6], or without a name: input f32[N,4,6,6]. */
 const char *op_operand_text(const OpCall *c, uint32_t i);
 
 /* Attribute structs, shared by importers, passes and lowering. */
