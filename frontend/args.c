@@ -143,23 +143,22 @@ static bool read_arg(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a)
     return false;
 }
 
-/* Keys that are no argument of this layer. */
-static bool check_keys(const LayerCall *c) {
-    enum { N_KEYS = sizeof layer_keys / sizeof *layer_keys };
-    const char *known[MAX_ARGS + N_KEYS];
+enum { N_LAYER_KEYS = sizeof layer_keys / sizeof *layer_keys };
+
+/* The arguments of this layer, and the keys of all layers. */
+static KeySet keys_of(const LayerCall *c, const char **names) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->row->n_args; i++)
-        known[n++] = c->row->args[i].name;
-    for (uint32_t i = 0; i < N_KEYS; i++)
-        known[n++] = layer_keys[i];
-    bool ok = true;
-    for (const Json *m = c->object->first; m; m = m->next)
-        ok &= check_key(c->doc, m, known, n, c->row->type, &c->loc);
-    return ok;
+        names[n++] = c->row->args[i].name;
+    for (uint32_t i = 0; i < N_LAYER_KEYS; i++)
+        names[n++] = layer_keys[i];
+    return (KeySet){c->row->type, names, n};
 }
 
 bool layer_read_args(LayerCall *c) {
-    bool ok = check_keys(c);
+    const char *names[MAX_ARGS + N_LAYER_KEYS];
+    KeySet keys = keys_of(c, names);
+    bool ok = check_keys(c->doc, c->object, &keys, &c->loc);
     for (uint32_t i = 0; i < c->row->n_args; i++) {
         const ArgRow *r = &c->row->args[i];
         Arg *a = &c->args[i];
@@ -170,8 +169,7 @@ bool layer_read_args(LayerCall *c) {
             a->at = j;
             ok &= read_arg(c, j, r, a);
         } else if (r->required) {
-            ok =
-                diag_error(&c->cx->diag, DIAG_MISSING_KEY, &c->loc, "%s needs \"%s\"", c->row->type, r->name);
+            ok = key_missing(c->doc, c->object, &keys, r->name, &c->loc);
         } else if (r->from) {
             *a = *layer_arg(c, r->from);
         } else {

@@ -41,10 +41,18 @@ bool model_name_ok(const ModelImport *m, const Json *j, const Loc *loc);
 /* `loc` moved to another place of the file. */
 Loc model_loc(const ModelImport *m, const Loc *loc, uint32_t offset);
 
-/* keys.c: false and a diagnostic, with the nearest known one, when member `m` is none of `known`. `what` is
- * whose keys these are; pointer and name are taken from `loc`. */
-bool check_key(const JsonDoc *d, const Json *m, const char *const *known, uint32_t n, const char *what,
-               const Loc *loc);
+/* keys.c: the keys that some kind of object may have; pointer and name of faults are taken from `loc`. */
+typedef struct KeySet {
+    const char *what; /* whose keys these are: "an input" */
+    const char *const *names;
+    uint32_t n;
+} KeySet;
+
+/* False and diagnostics, with the nearest known key, for members that are not in the set. */
+bool check_keys(const JsonDoc *d, const Json *object, const KeySet *k, const Loc *loc);
+/* For `key`, which `object` needs and lacks; silent when check_keys has reported a misspelling of it. Always
+ * false. */
+bool key_missing(const JsonDoc *d, const Json *object, const KeySet *k, const char *key, const Loc *loc);
 
 /* json_layers.c: the list "layers". */
 void import_layers(ModelImport *m, const Json *layers);

@@ -90,11 +90,10 @@ const Json *model_member(const ModelImport *m, const Json *object, const char *k
     return NULL;
 }
 
-static bool missing(const ModelImport *m, const Loc *loc, const char *what, const char *key) {
-    return diag_error(&m->cx->diag, DIAG_MISSING_KEY, loc, "%s needs \"%s\"", what, key);
-}
-
 /* ---- Inputs ---- */
+
+static const char *const input_names[] = {"name", "shape", "dtype", "mean", "std"};
+static const KeySet input_keys = {"an input", input_names, COUNT(input_names)};
 
 /* Dimensions from --input-shape NAME=3x224x224 in place of the file's; n is their number. */
 static bool parse_shape_option(const char *option, int64_t *dims, uint32_t *n) {
@@ -170,7 +169,7 @@ static bool input_type(const ModelImport *m, const Json *input, const char *name
     const Json *shape = model_member(m, input, "shape", JSON_ARRAY, loc, &ok);
     const char *option = shape_option(m, name);
     if (!shape)
-        return ok && missing(m, loc, "an input", "shape");
+        return ok && key_missing(&m->doc, input, &input_keys, "shape", loc);
     if (!read_shape(m, shape, loc, dims, &n) || (option && !parse_shape_option(option, dims, &n)))
         return false; /* a malformed option is reported by check_shape_options */
     Dim d[MAX_RANK] = {{1, true}};
@@ -247,7 +246,6 @@ static ValueId normalize(ModelImport *m, ValueId x, const char *name, const Json
 }
 
 static void import_input(ModelImport *m, const Json *input, uint32_t index) {
-    static const char *const known[] = {"name", "shape", "dtype", "mean", "std"};
     Loc loc = json_loc_at(&m->doc, input->offset);
     loc.pointer = intern_f(m->cx, "/inputs/%u", index);
     if (input->kind != JSON_OBJECT) {
@@ -255,9 +253,7 @@ static void import_input(ModelImport *m, const Json *input, uint32_t index) {
                    json_kind_text(input));
         return;
     }
-    bool ok = true;
-    for (const Json *j = input->first; j; j = j->next)
-        ok &= check_key(&m->doc, j, known, COUNT(known), "an input", &loc);
+    bool ok = check_keys(&m->doc, input, &input_keys, &loc);
     const Json *dtype = model_member(m, input, "dtype", JSON_STRING, &loc, &ok);
     if (dtype && strcmp(dtype->str, "f32") != 0) {
         Loc l = model_loc(m, &loc, dtype->offset);
@@ -269,7 +265,7 @@ static void import_input(ModelImport *m, const Json *input, uint32_t index) {
     const Json *name = model_member(m, input, "name", JSON_STRING, &loc, &ok);
     if (!name) {
         if (!json_get(input, "name"))
-            missing(m, &loc, "an input", "name");
+            key_missing(&m->doc, input, &input_keys, "name", &loc);
         return;
     }
     Entry e = {.value = NO_VALUE, .index = index, .loc = loc};
@@ -310,18 +306,17 @@ static bool output_name_free(const ModelImport *m, const char *name) {
 
 /* An output as "fc" or as {"name": "logits", "from": "fc"}. */
 static void import_output(ModelImport *m, const Json *output, uint32_t index) {
-    static const char *const known[] = {"name", "from"};
+    static const char *const names[] = {"name", "from"};
+    static const KeySet keys = {"an output", names, COUNT(names)};
     Loc loc = json_loc_at(&m->doc, output->offset);
     loc.pointer = intern_f(m->cx, "/outputs/%u", index);
     const Json *name = output, *from = output;
     if (output->kind == JSON_OBJECT) {
-        bool ok = true;
-        for (const Json *j = output->first; j; j = j->next)
-            ok &= check_key(&m->doc, j, known, COUNT(known), "an output", &loc);
+        bool ok = check_keys(&m->doc, output, &keys, &loc);
         name = model_member(m, output, "name", JSON_STRING, &loc, &ok);
         from = model_member(m, output, "from", JSON_STRING, &loc, &ok);
         if (ok && (!name || !from))
-            ok = missing(m, &loc, "an output", name ? "from" : "name");
+            ok = key_missing(&m->doc, output, &keys, name ? "from" : "name", &loc);
         if (!ok)
             return;
     } else if (output->kind != JSON_STRING) {
@@ -396,7 +391,7 @@ static bool check_format(const ModelImport *m, const Json *root, const Loc *loc)
     if (!ok || (format && strcmp(format->str, MODEL_FORMAT) == 0))
         return ok;
     if (!format) {
-        missing(m, loc, "a model file", "format");
+        diag_error(&m->cx->diag, DIAG_MISSING_KEY, loc, "a model file needs \"format\"");
         return diag_hint(&m->cx->diag, "begin with {\"format\": \"" MODEL_FORMAT "\", ...");
     }
     Loc l = model_loc(m, loc, format->offset);
@@ -405,8 +400,10 @@ static bool check_format(const ModelImport *m, const Json *root, const Loc *loc)
 }
 
 static void import_root(ModelImport *m, const Json *root, const char **weights_path) {
-    static const char *const known[] = {"format", "name",   "description", "weights",
+    static const char *const names[] = {"format", "name",   "description", "weights",
                                         "inputs", "layers", "outputs",     "classes"};
+    static const KeySet keys = {"a model file", names, COUNT(names)};
+    static const char *const needed[] = {"name", "inputs", "layers"};
     Loc loc = json_loc_at(&m->doc, root->offset);
     bool ok = true;
     if (root->kind != JSON_OBJECT) {
@@ -416,8 +413,7 @@ static void import_root(ModelImport *m, const Json *root, const char **weights_p
     }
     if (!check_format(m, root, &loc))
         return;
-    for (const Json *j = root->first; j; j = j->next)
-        check_key(&m->doc, j, known, COUNT(known), "a model file", &loc);
+    check_keys(&m->doc, root, &keys, &loc);
     model_member(m, root, "description", JSON_STRING, &loc, &ok);
     const Json *name = model_member(m, root, "name", JSON_STRING, &loc, &ok);
     const Json *weights = model_member(m, root, "weights", JSON_STRING, &loc, &ok);
@@ -425,12 +421,9 @@ static void import_root(ModelImport *m, const Json *root, const char **weights_p
     const Json *layers = model_member(m, root, "layers", JSON_ARRAY, &loc, &ok);
     const Json *outputs = model_member(m, root, "outputs", JSON_ARRAY, &loc, &ok);
     const Json *classes = model_member(m, root, "classes", JSON_ARRAY, &loc, &ok);
-    if (!json_get(root, "name"))
-        missing(m, &loc, "a model file", "name");
-    if (!json_get(root, "inputs"))
-        missing(m, &loc, "a model file", "inputs");
-    if (!json_get(root, "layers"))
-        missing(m, &loc, "a model file", "layers");
+    for (size_t i = 0; i < COUNT(needed); i++)
+        if (!json_get(root, needed[i]))
+            key_missing(&m->doc, root, &keys, needed[i], &loc);
     if (name && model_name_ok(m, name, &loc))
         m->g->name = name->str;
     if (weights)
