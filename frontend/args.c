@@ -40,9 +40,13 @@ static bool wrong_type(const LayerCall *c, const Json *j, const char *name, cons
 static bool out_of_range(const LayerCall *c, const Json *j, const ArgRow *r) {
     Loc loc = loc_of(c, j->offset);
     Diag *d = &c->cx->diag;
-    if (r->hi >= 2147483647.0)
-        return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be at least %g", r->name, j->num,
-                          r->lo);
+    bool is_count = r->hi >= SIZE_MAX_ARG; /* a count's upper end matters only to those who passed it */
+    if (is_count && j->num < r->lo)
+        return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be at least %.17g", r->name,
+                          j->num, r->lo);
+    if (is_count)
+        return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be at most %.17g", r->name,
+                          j->num, r->hi);
     return diag_error(d, DIAG_OUT_OF_RANGE, &loc, "%s is %.17g; it must be from %g to %g", r->name, j->num,
                       r->lo, r->hi);
 }
@@ -180,12 +184,58 @@ bool layer_read_args(LayerCall *c) {
     return ok;
 }
 
-/* Only where the rank is right: a wrong rank is the op's to report. */
+static const char *shape_text(const LayerCall *c, const Type *t, int from) {
+    StrBuf sb = sb_new(&c->cx->arena);
+    for (int i = from; i < t->rank; i++)
+        sb_printf(&sb, "%s%" PRId64, i == from ? "[" : ",", t->dim[i].size);
+    sb_putc(&sb, ']');
+    return sb_str(&sb);
+}
+
+/* The input of the model that `v` is, but for nodes that keep its dimensions; or `v` itself. */
+static const Value *source_of(const LayerCall *c, ValueId v) {
+    uint8_t rank = graph_value(c->g, v)->type.rank;
+    for (const Node *n; (n = graph_def(c->g, v)); v = n->operands[0])
+        if (graph_value(c->g, n->operands[0])->type.rank != rank)
+            break;
+    return graph_value(c->g, v);
+}
+
+/* One dimension too many that came with an input: most likely its shape was given with the batch. Other wrong
+ * ranks are the op's to report. */
+static bool check_batch(const LayerCall *c) {
+    const Value *in = source_of(c, c->inputs[0]);
+    const Type *t = &in->type;
+    if (!c->row->rank || t->rank != c->row->rank + 1 || in->kind != VK_INPUT)
+        return true;
+    diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &in->loc,
+               "the shape %s of \"%s\" has %d dimensions, but \"%s\", a %s, takes %d", shape_text(c, t, 1),
+               in->name, t->rank - 1, c->name, c->row->type, c->row->rank - 1);
+    return diag_hint(&c->cx->diag, "a shape is without the batch: %s", shape_text(c, t, 2));
+}
+
+/* What the input is; where features are taken from an image, what a Flatten would make of it. */
+static void input_hint(const LayerCall *c, const Value *in, const ArgRow *r) {
+    const Type *t = &in->type;
+    int64_t features = 1;
+    StrBuf sb = sb_new(&c->cx->arena);
+    type_print(&sb, t);
+    for (int i = 1; i < t->rank; i++)
+        if (__builtin_mul_overflow(features, t->dim[i].size, &features))
+            features = 0;
+    if (r->dim >= 0 || t->rank < 3 || !t->dim[0].by_n || !features)
+        diag_hint(&c->cx->diag, "the input is \"%s\", %s", in->name, sb_str(&sb));
+    else
+        diag_hint(&c->cx->diag,
+                  "the input is \"%s\", %s; a Flatten layer before this one makes %" PRId64 " features of it",
+                  in->name, sb_str(&sb), features);
+}
+
 bool layer_check_input(LayerCall *c) {
     const Value *in = graph_value(c->g, c->inputs[0]);
     const Type *t = &in->type;
     if (c->row->rank && t->rank != c->row->rank)
-        return true;
+        return check_batch(c);
     bool ok = true;
     for (uint32_t i = 0; i < c->row->n_args; i++) {
         const ArgRow *r = &c->row->args[i];
@@ -196,9 +246,7 @@ bool layer_check_input(LayerCall *c) {
         ok = diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &loc,
                         "%s is %" PRId64 ", but its input has %" PRId64 " %s", r->name, c->args[i].v[0],
                         t->dim[dim].size, r->unit);
-        StrBuf sb = sb_new(&c->cx->arena);
-        type_print(&sb, t);
-        diag_hint(&c->cx->diag, "the input is \"%s\", %s", in->name, sb_str(&sb));
+        input_hint(c, in, r);
     }
     return ok;
 }

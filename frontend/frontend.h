@@ -23,6 +23,7 @@ typedef struct ModelImport {
     uint32_t *slots;    /* hash table of entries by name: index + 1, or 0 */
     uint32_t n_slots;   /* a power of two */
     uint32_t n_inputs;
+    bool types_listed; /* a hint has named all types of layers */
 } ModelImport;
 
 /* json_model.c */

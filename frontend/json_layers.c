@@ -18,6 +18,30 @@ typedef struct LayerDraft {
     Loc loc;
 } LayerDraft;
 
+/* The error, with the nearest type; where none is near, the list of them, once. */
+static void unknown_type(ModelImport *m, const char *type, const Loc *loc) {
+    Diag *d = &m->cx->diag;
+    const char *names[64], *near = NULL;
+    uint32_t n = 0;
+    for (; n < layer_count && n < 64; n++)
+        names[n] = layer_table[n].type;
+    if (layer_is_torchs(type)) {
+        diag_error(d, DIAG_UNKNOWN_LAYER, loc, "PyTorch's %s is not supported by this version", type);
+    } else {
+        diag_error(d, DIAG_UNKNOWN_LAYER, loc, "there is no layer type \"%s\"", type);
+        near = diag_nearest(type, names, n);
+    }
+    if (near) {
+        diag_hint(d, "did you mean \"%s\"?", near);
+    } else if (!m->types_listed) {
+        StrBuf sb = sb_new(&m->cx->arena);
+        for (uint32_t i = 0; i < n; i++)
+            sb_printf(&sb, "%s%s", i ? ", " : "", names[i]);
+        diag_hint(d, "the types are %s", sb_str(&sb));
+        m->types_listed = true;
+    }
+}
+
 static const LayerRow *read_type(ModelImport *m, const LayerDraft *l) {
     bool ok = true;
     const Json *type = model_member(m, l->object, "type", JSON_STRING, &l->loc, &ok);
@@ -30,19 +54,8 @@ static const LayerRow *read_type(ModelImport *m, const LayerDraft *l) {
     const LayerRow *row = layer_by_type(type->str);
     if (row)
         return row;
-    const char *names[64];
-    uint32_t n = 0;
-    while (n < layer_count && n < 64) {
-        names[n] = layer_table[n].type;
-        n++;
-    }
     Loc loc = model_loc(m, &l->loc, type->offset);
-    diag_error(d, DIAG_UNKNOWN_LAYER, &loc, "there is no layer type \"%s\"", type->str);
-    const char *near = diag_nearest(type->str, names, n);
-    if (near)
-        diag_hint(d, "did you mean \"%s\"?", near);
-    else
-        diag_hint(d, "docs/model-json.md lists the types");
+    unknown_type(m, type->str, &loc);
     return NULL;
 }
 

@@ -183,13 +183,16 @@ static bool input_type(const ModelImport *m, const Json *input, const char *name
 
 /* "mean" or "std": one number for each channel; NULL after a diagnostic. The range keeps quotients within
  * f32. */
-static double *read_channels(const ModelImport *m, const Json *list, const Loc *loc, int64_t channels) {
+static double *read_channels(const ModelImport *m, const Json *list, const Loc *loc, const Type *t) {
+    const int64_t channels = t->dim[1].size;
     Loc l = model_loc(m, loc, list->offset);
     Diag *d = &m->cx->diag;
     bool is_std = strcmp(list->key, "std") == 0;
     if (list->n != channels) {
         diag_error(d, DIAG_BAD_ARGUMENT, &l, "%s has length %u, but the input has %" PRId64 " channels",
                    list->key, list->n, channels);
+        if (t->rank > 2 && t->dim[2].size == list->n)
+            diag_hint(d, "a shape is without the batch and begins with the channels");
         return NULL;
     }
     double *values = NEW_ARRAY(&m->cx->arena, double, list->n), *v = values;
@@ -224,8 +227,8 @@ static ValueId normalize(ModelImport *m, ValueId x, const char *name, const Json
                          const Loc *loc) {
     Type t = graph_value(m->g, x)->type;
     int64_t channels = t.dim[1].size;
-    double *shift = mean ? read_channels(m, mean, loc, channels) : NULL;
-    double *scale = std ? read_channels(m, std, loc, channels) : NULL;
+    double *shift = mean ? read_channels(m, mean, loc, &t) : NULL;
+    double *scale = std ? read_channels(m, std, loc, &t) : NULL;
     if ((mean && !shift) || (std && !scale))
         return NO_VALUE;
     for (int64_t i = 0; i < channels && std; i++)

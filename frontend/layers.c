@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define SIZE_MAX_ARG 2147483647.0
 #define ARG_ROWS(rows) .args = (rows), .n_args = COUNT(rows)
 #define PARAM_ROWS(rows) .params = (rows), .n_params = COUNT(rows)
 
@@ -254,4 +253,81 @@ const LayerRow *layer_by_type(const char *type) {
         if (strcmp(layer_table[i].type, type) == 0)
             return &layer_table[i];
     return NULL;
+}
+
+/* Layers of torch.nn that networks for images use and that are not in the table: their names are no
+ * misspellings, however near to one of it. */
+static const char *const torch_types[] = {
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool2d",
+    "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm3d",
+    "Bilinear",
+    "CELU",
+    "ConstantPad2d",
+    "Conv1d",
+    "Conv3d",
+    "ConvTranspose2d",
+    "CosineSimilarity",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "ELU",
+    "Embedding",
+    "GELU",
+    "GLU",
+    "GRU",
+    "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "InstanceNorm2d",
+    "LSTM",
+    "LPPool2d",
+    "LayerNorm",
+    "LeakyReLU",
+    "LocalResponseNorm",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool3d",
+    "MaxUnpool2d",
+    "Mish",
+    "MultiheadAttention",
+    "PReLU",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RNN",
+    "RReLU",
+    "ReLU6",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
+    "SELU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "SyncBatchNorm",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+    "Unflatten",
+    "Upsample",
+    "ZeroPad2d",
+};
+
+bool layer_is_torchs(const char *type) {
+    for (size_t i = 0; i < COUNT(torch_types); i++)
+        if (strcmp(torch_types[i], type) == 0)
+            return true;
+    return layer_by_type(type);
 }

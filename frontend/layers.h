@@ -53,6 +53,7 @@ typedef struct ParamRow {
     const char *when; /* the boolean argument that switches it; NULL: always */
 } ParamRow;
 
+#define SIZE_MAX_ARG 2147483647.0 /* the largest count or size */
 enum { MAX_ARGS = 9, MAX_PARAMS = 4 };
 
 /* A layer being built. */
@@ -86,6 +87,7 @@ extern const LayerRow layer_table[];
 extern const uint32_t layer_count;
 
 const LayerRow *layer_by_type(const char *type); /* NULL if unknown */
+bool layer_is_torchs(const char *type);          /* PyTorch has it, whether this compiler knows it or not */
 
 /* args.c: read `object` by the rows of c->row into c->args. Keys of every layer (type, name, inputs) are
  * skipped, all others must be arguments. All faults are reported. */
