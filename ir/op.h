@@ -25,8 +25,8 @@ typedef struct OpCall {
     const Type *operands; /* the op's own operands, in order */
     uint32_t n;
     Loc loc;
-    const char *const
-        *names; /* of the operands, for messages; NULL, or NULL for one: it is called by its role */
+    /* The operands' names, for messages. NULL, or NULL for one: it is called by its role. */
+    const char *const *names;
 } OpCall;
 
 /* A dense tensor of doubles in logical order, for the evaluator. */
