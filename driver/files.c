@@ -1,14 +1,9 @@
-/* Output files: all of them are rendered in memory before the first is written. */
+/* Output files: all of them are rendered in memory before the first is written, and all or none appear. */
 #include "driver/compile.h"
 #include "ir/base/file.h"
 #include <stdio.h>
 #include <string.h>
-
-typedef struct OutFile {
-    const char *path;
-    const void *data;
-    size_t size;
-} OutFile;
+#include <sys/stat.h>
 
 static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",           ".s",  ".ll",
                                                         ".graph.cnnir", ".loops.cnnir", ".dot"};
@@ -20,9 +15,15 @@ static bool wanted(const Compile *c, int kind) {
     return c->o->emits[kind];
 }
 
+/* No files stand beside a device. */
+static bool is_device(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static const char *file_path(const Compile *c, int kind, uint32_t count) {
     const char *output = c->o->output;
-    if (output && (count == 1 || kind == EMIT_FILE_OBJ))
+    if (output && (count == 1 || kind == EMIT_FILE_OBJ || is_device(output)))
         return output;
     const char *base = output ? output : c->o->model;
     if (!output && strrchr(base, '/'))
@@ -46,7 +47,7 @@ static bool render_ir(Compile *c, int kind, StrBuf *sb) {
     return true;
 }
 
-static bool render(Compile *c, int kind, OutFile *out) {
+static bool render(Compile *c, int kind, FileOut *out) {
     StrBuf sb = sb_new(&c->cx->arena);
     Bytes bytes = c->code;
     bool ok = true;
@@ -81,7 +82,7 @@ static const char *size_text(Context *cx, double bytes) {
 }
 
 /* One line that says what was made, and for which machine. */
-static void summary(const Compile *c, const OutFile *files, uint32_t n) {
+static void summary(const Compile *c, const FileOut *files, uint32_t n) {
     Context *cx = c->cx;
     fprintf(stderr, "wrote ");
     for (uint32_t i = 0; i < n; i++)
@@ -101,18 +102,18 @@ static void summary(const Compile *c, const OutFile *files, uint32_t n) {
     fprintf(stderr, "\n");
 }
 
-/* Two kinds must not go to one path, as -o model.h would have it. */
-static bool check_paths(const Compile *c, const OutFile *files, uint32_t n) {
+/* Two kinds must not go to one path, as -o model.h would have it; but anything goes to /dev/null. */
+static bool check_paths(const Compile *c, const FileOut *files, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++)
-            if (!strcmp(files[i].path, files[k].path))
+            if (!strcmp(files[i].path, files[k].path) && strcmp(files[i].path, "/dev/null") != 0)
                 return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = files[i].path},
                                   "two output files would have this name");
     return true;
 }
 
 bool files_write(Compile *c) {
-    OutFile files[EMIT_FILE_COUNT] = {0};
+    FileOut files[EMIT_FILE_COUNT] = {0};
     uint32_t count = 0, n = 0;
     for (int k = 0; k < EMIT_FILE_COUNT; k++)
         count += wanted(c, k);
@@ -123,11 +124,8 @@ bool files_write(Compile *c) {
         if (!render(c, k, &files[n++]))
             return false;
     }
-    if (!check_paths(c, files, n))
+    if (!check_paths(c, files, n) || !files_put(c->cx, files, n))
         return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!file_write(c->cx, files[i].path, files[i].data, files[i].size))
-            return false;
     if (!c->o->quiet && strcmp(files[0].path, "-") != 0)
         summary(c, files, n);
     return true;

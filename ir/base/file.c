@@ -99,27 +99,66 @@ static int open_beside(Context *cx, const char *path, const char **temp) {
     return -1;
 }
 
-bool file_write(Context *cx, const char *path, const void *data, size_t size) {
-    if (strcmp(path, "-") == 0)
-        return write_stdout(cx, data, size);
+/* A file on its way. */
+typedef struct Staged {
+    const char *target; /* what `path` leads to */
+    const char *temp;   /* the bytes, beside it; NULL: written in place, or renamed already */
+    bool renamed;
+} Staged;
+
+static bool is_in_place(const char *path) {
     struct stat st;
-    const char *target = path, *temp;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return write_in_place(cx, path, data, size);
+    return !strcmp(path, "-") || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+/* Write the temporary of one file. */
+static bool stage(Context *cx, const FileOut *f, Staged *s) {
+    struct stat st;
+    s->target = f->path;
     char real[PATH_MAX]; /* a symbolic link stays one: what it points to is replaced */
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real))
-        target = real;
-    int fd = open_beside(cx, target, &temp);
+    if (lstat(f->path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(f->path, real))
+        s->target = arena_strndup(&cx->arena, real, strlen(real));
+    const char *temp;
+    int fd = open_beside(cx, s->target, &temp);
     if (fd < 0)
-        return write_fault(cx, path, errno);
-    int error = write_all(fd, data, size) ? 0 : errno;
+        return write_fault(cx, f->path, errno);
+    s->temp = temp;
+    int error = write_all(fd, f->data, f->size) ? 0 : errno;
     if (close(fd) < 0 && !error)
         error = errno;
-    if (!error && rename(temp, target) < 0)
-        error = errno;
-    if (error)
-        unlink(temp);
-    return !error || write_fault(cx, path, error);
+    return !error || write_fault(cx, f->path, error);
+}
+
+static bool put_in_place(Context *cx, const FileOut *f) {
+    return strcmp(f->path, "-") ? write_in_place(cx, f->path, f->data, f->size)
+                                : write_stdout(cx, f->data, f->size);
+}
+
+static bool rename_staged(Context *cx, const FileOut *f, Staged *s) {
+    if (rename(s->temp, s->target) < 0)
+        return write_fault(cx, f->path, errno);
+    s->temp = NULL;
+    s->renamed = true;
+    return true;
+}
+
+bool files_put(Context *cx, const FileOut *files, uint32_t n) {
+    Staged *s = NEW_ARRAY(&cx->arena, Staged, n + 1);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < n; i++)
+        ok = is_in_place(files[i].path) || stage(cx, &files[i], &s[i]);
+    for (uint32_t i = 0; ok && i < n; i++)
+        ok = s[i].target || put_in_place(cx, &files[i]);
+    for (uint32_t i = 0; ok && i < n; i++)
+        ok = !s[i].temp || rename_staged(cx, &files[i], &s[i]);
+    for (uint32_t i = 0; !ok && i < n; i++)
+        if (s[i].temp || s[i].renamed)
+            unlink(s[i].temp ? s[i].temp : s[i].target);
+    return ok;
+}
+
+bool file_write(Context *cx, const char *path, const void *data, size_t size) {
+    return files_put(cx, &(FileOut){.path = path, .data = data, .size = size}, 1);
 }
 
 const char *path_beside(Context *cx, const char *base, const char *relative) {

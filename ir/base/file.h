@@ -13,6 +13,14 @@ typedef struct FileData {
 bool file_read(Context *cx, const char *path, size_t max, FileData *out);
 /* Write beside `path` and rename; "-" writes to standard output. Nothing is left behind on failure. */
 bool file_write(Context *cx, const char *path, const void *data, size_t size);
+typedef struct FileOut {
+    const char *path;
+    const void *data;
+    size_t size;
+} FileOut;
+
+/* All of them or none: each is written beside its path, and they are renamed when all are there. */
+bool files_put(Context *cx, const FileOut *files, uint32_t n);
 /* `relative` as seen from the folder of `base`; absolute paths stay. Interned. */
 const char *path_beside(Context *cx, const char *base, const char *relative);
 /* `path` with its extension (".json", ".loops.cnnir"...) replaced by `ext`. */

@@ -132,7 +132,7 @@ class Cli(unittest.TestCase):
             r = subprocess.run([CNNC, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
         self.assertEqual(r.returncode, 1)
         self.assertIn("standard output", r.stderr)
-        self.assertIn("[file-write]", self.cnnc("net.cnnir", "-o", "/dev/full", status=1).stderr)
+        self.assertIn("[file-write]", self.cnnc("net.cnnir", "--emit=obj", "-o", "/dev/full", status=1).stderr)
 
     def test_out_of_memory(self):
         text = NET.replace("f32[N,4]", "f32[N,1000000000000]")
@@ -155,6 +155,23 @@ class Cli(unittest.TestCase):
         self.assertFalse((self.dir / "all.o").exists())
         self.cnnc("net.cnnir", "--emit=header", "--name=3rd model", "-o", "only.hpp")
         self.assertIn("_infer", (self.dir / "only.hpp").read_text())
+
+    def test_all_or_nothing(self):
+        """A file that cannot be written takes those of the same run with it, and what was there before stays."""
+        (self.dir / "out.o").write_text("old")
+        (self.dir / "out.h").mkdir()
+        self.assertIn("out.h: error: cannot write", self.cnnc("net.cnnir", "-o", "out.o", status=1).stderr)
+        self.assertEqual((self.dir / "out.o").read_text(), "old")
+        self.assertEqual(self.files(), ["out.h", "out.o"])
+
+    def test_devices(self):
+        """No files stand beside a device: all goes to it, or that is refused."""
+        os.symlink("/dev/null", self.dir / "null")
+        self.cnnc("net.cnnir", "-q", "-o", "/dev/null")
+        self.assertIn("would have this name", self.cnnc("net.cnnir", "-q", "-o", "null", status=1).stderr)
+        self.assertIn("would have this name", self.cnnc("net.cnnir", "-q", "-o", "/dev/stdout", status=1).stderr)
+        self.cnnc("net.cnnir", "-q", "--emit=header", "-o", "null")
+        self.assertEqual(self.files(), ["null"])
 
     def test_standard_output(self):
         self.cnnc("net.cnnir", "-o", "net.o")
