@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Export a PyTorch module as a cnnc model: NAME.json, NAME.safetensors, and an example input with
 PyTorch's own output for it, NAME.input.npy and NAME.output.npy. Needs torch and the standard library.
+docs/export.md is the reference.
 
     export_torch.py --module torchvision.models:resnet18 --input-shape 3x224x224 -o resnet18
     export_torch.py --state-dict resnet18.pt --json resnet18.json -o resnet18.safetensors   (weights only)
@@ -20,10 +21,15 @@ import os
 import struct
 import sys
 
-import torch
-import torch.nn.functional as F
-from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+try:
+    import torch
+    import torch.nn.functional as F
+    from torch import fx, nn
+except ImportError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.exit("export_torch: error: needs PyTorch for %s (%s); on Debian: apt-get install python3-torch"
+             % (sys.executable, missing))
 
 
 class ExportError(Exception):
@@ -128,17 +134,32 @@ LAYERS = {
     nn.AdaptiveAvgPool2d: {"output_size": REQUIRED},
     nn.Flatten: {"start_dim": 1, "end_dim": -1},
     nn.Dropout: {"p": 0.5},
+    nn.Dropout2d: {"p": 0.5},
     nn.Softmax: {"dim": REQUIRED},
 }
+
+
+SAME = {nn.Dropout2d: "Dropout"}  # at inference the same as another layer
+
+
+def known_layers():
+    return ", ".join(sorted(k.__name__ for k in LAYERS)) + ", Identity"
+
+
+class UnknownLayer(ExportError):
+    """One that cnnc does not have: after these, the list of those it has helps."""
+
+
+def count(n, noun):
+    return "%d %s%s" % (n, noun, "" if n == 1 else "s")
 
 
 def layer_of_module(module):
     """The JSON layer of a torch.nn module, without name and inputs; raises ExportError with the reason."""
     kind = type(module)
     if kind not in LAYERS:
-        known = ", ".join(sorted(k.__name__ for k in LAYERS))
-        raise ExportError("%s is not a layer that cnnc knows (%s, Identity)" % (kind.__name__, known))
-    layer = {"type": kind.__name__}
+        raise UnknownLayer("%s is not a layer that cnnc knows" % kind.__name__)
+    layer = {"type": SAME.get(kind, kind.__name__)}
     for key, default in LAYERS[kind].items():
         value = plain(getattr(module, key))
         if key == "stride" and "Pool" in layer["type"] and value == layer["kernel_size"]:
@@ -179,12 +200,18 @@ def softmax(x, dim=None, **kwargs):
     return nn.Softmax(dim)
 
 
+def dropout(x, p=0.5, training=True, inplace=False):
+    if training:  # such a net gives another answer at every call, in eval mode too
+        raise ExportError("dropout is on at inference; call it with training=self.training")
+    return nn.Dropout(p)
+
+
 # Functions and tensor methods that stand for a module. A method has its name, a function itself, as the key.
 FUNCTIONS = {}
 for spellings, make in (
     ((F.relu, torch.relu, torch.relu_, "relu", "relu_"), lambda x, inplace=False: nn.ReLU()),
     ((torch.flatten, "flatten"), lambda x, start_dim=0, end_dim=-1: nn.Flatten(start_dim, end_dim)),
-    ((F.dropout,), lambda x, p=0.5, training=True, inplace=False: nn.Dropout(p)),
+    ((F.dropout, F.dropout2d), dropout),
     ((F.softmax, torch.softmax, "softmax"), softmax),
     ((F.max_pool2d, torch.max_pool2d), max_pool),
     ((F.avg_pool2d,), avg_pool),
@@ -195,9 +222,33 @@ for spellings, make in (
 ADDS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 RESHAPES = {torch.reshape, "view", "reshape"}
 MEANS = {torch.mean, "mean"}
+SQUEEZES = {torch.squeeze, "squeeze"}
 
 
 # ---------------------------------------------------------------- the graph
+
+
+def operands(node):
+    """The arguments of a call, with those that PyTorch names input and other in their places."""
+    kwargs = dict(node.kwargs)
+    return [*node.args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)], kwargs
+
+
+class Shapes(fx.Interpreter):
+    """Runs the example through the traced graph and notes every shape; `fault` says where PyTorch stopped, and why."""
+
+    fault = None
+
+    def run_node(self, n):
+        try:
+            value = super().run_node(n)
+        except Exception as e:
+            place = n.target if n.op == "call_module" else n.name
+            self.fault = "%s: %s" % (place, " ".join(str(e).split()))
+            raise
+        if isinstance(value, torch.Tensor):
+            n.meta["shape"] = tuple(value.shape)
+        return value
 
 
 class Exporter:
@@ -209,64 +260,106 @@ class Exporter:
         self.used = set()  # names given to layers and inputs
         self.owners = {}  # path of a module with parameters -> the fx node that first used it
         self.only_input = None  # its name; None when there are several
+        self.tensors = {}  # fx node of a parameter or buffer -> its path and the tensor
+        self.extra = {}  # weights that are not in the module's state_dict under their name
 
     def emit(self, node, layer, name, sources):
         """Append one layer; `inputs` is left out where it is the layer just before."""
+        inputs = [self.name_of(s) for s in sources]
         base, k = name, 1
         while name in self.used:
             name, k = "%s_%d" % (base, k), k + 1
         self.used.add(name)
         row = {"name": name}
         row.update(layer)
-        inputs = [self.names[s] for s in sources]
         before = self.layers[-1]["name"] if self.layers else self.only_input
         if inputs != [before]:
             row["inputs"] = inputs
         self.layers.append(row)
         self.names[node] = name
 
+    def name_of(self, node):
+        """Of the layer or input that makes a value."""
+        if node in self.tensors:
+            raise ExportError("the %s is used outside of a layer" % self.tensors[node][0])
+        if node not in self.names:
+            raise ExportError("%s is not a tensor of the graph" % node)
+        return self.names[node]
+
     def shape(self, node):
-        meta = node.meta.get("tensor_meta")
-        return tuple(meta.shape) if isinstance(meta, fx.passes.shape_prop.TensorMetadata) else None
+        return node.meta.get("shape")
 
     def call_module(self, node):
         path, module = node.target, self.module.get_submodule(node.target)
+        args, _ = operands(node)
         if isinstance(module, nn.Identity):
-            self.names[node] = self.names[node.args[0]]
+            self.names[node] = self.name_of(args[0])
             return
         if module.state_dict() and self.owners.setdefault(path, node) is not node:
             raise ExportError("the module is used twice; layers that share weights are not supported")
-        self.emit(node, layer_of_module(module), path, [node.args[0]])
+        self.emit(node, layer_of_module(module), path, args[:1])
 
     def call_function(self, node):
-        target = node.target
-        tensors = [a for a in node.args if isinstance(a, fx.Node) and self.shape(a) is not None]
-        if target in ADDS:
-            self.add(node, tensors)
-        elif target in RESHAPES:
-            self.reshape(node)
-        elif target in MEANS:
-            self.mean(node, *node.args, **node.kwargs)
-        elif target in FUNCTIONS:
-            module = FUNCTIONS[target](node.args, node.kwargs)
-            self.emit(node, layer_of_module(module), node.name, [node.args[0]])
-        elif self.shape(node) is not None:
-            what = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-            raise ExportError("the operation %s is not supported" % what)
-        # What is left makes no tensor: x.size(0), x.shape[0]. A reshape that uses it is judged by its shape.
+        target, (args, kwargs) = node.target, operands(node)
+        what = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        try:
+            if target in ADDS:
+                self.add(node, *args, **kwargs)
+            elif target in RESHAPES:
+                self.reshape(node, args[0])
+            elif target in MEANS:
+                self.mean(node, *args, **kwargs)
+            elif target in SQUEEZES:
+                self.squeeze(node, *args, **kwargs)
+            elif target in FUNCTIONS:
+                self.emit(node, layer_of_module(FUNCTIONS[target](args, kwargs)), node.name, args[:1])
+            elif self.shape(node) is not None:
+                raise ExportError("the operation %s is not supported" % what)
+            # What is left makes no tensor: x.size(0), x.shape[0]. A reshape that uses it is judged by its shape.
+        except TypeError as e:
+            raise ExportError("these arguments of %s are not supported: %s" % (what, e)) from e
 
     call_method = call_function
 
-    def add(self, node, tensors):
-        if len(tensors) != 2 or node.kwargs.get("alpha", 1) != 1:
-            raise ExportError("an addition must be of two tensors, without alpha")
-        if self.shape(tensors[0]) != self.shape(tensors[1]):
-            raise ExportError("an addition of different shapes, %s and %s"
-                              % (self.shape(tensors[0]), self.shape(tensors[1])))
-        self.emit(node, {"type": "Add"}, node.name, tensors)
+    def add(self, node, a, b, alpha=1):
+        if alpha != 1:
+            raise ExportError("an addition with alpha is not supported")
+        for x, y in ((a, b), (b, a)):
+            if x in self.names and (y in self.tensors or isinstance(y, (int, float))):
+                self.shift(node, x, *self.tensors.get(y, ("number %s" % y, y)))
+                return
+        if self.shape(a) != self.shape(b):
+            raise ExportError("an addition of different shapes, %s and %s" % (self.shape(a), self.shape(b)))
+        self.emit(node, {"type": "Add"}, node.name, [a, b])
 
-    def reshape(self, node):
-        source = node.args[0]
+    def shift(self, node, x, path, tensor):
+        """x plus a parameter of one number a channel: a batch norm that leaves its input as it is and adds a bias."""
+        shape, value = self.shape(x), torch.as_tensor(tensor, dtype=torch.float32)
+        channels = shape[1] if len(shape) == 4 else 0
+        fits = channels and self.shape(node) == shape and value.numel() in (1, channels)
+        if not fits or value.numel() > 1 and value.shape[-3:] != (channels, 1, 1):
+            raise ExportError("the %s is added, and is not one number for each channel of an image" % path)
+        self.emit(node, {"type": "BatchNorm2d", "num_features": channels, "eps": 0.0}, node.name, [x])
+        one, name = torch.ones(channels), self.names[node]
+        rows = {"weight": one, "bias": value.reshape(-1).expand(channels), "running_mean": one * 0, "running_var": one}
+        self.extra.update({"%s.%s" % (name, k): v for k, v in rows.items()})
+
+    def squeeze(self, node, x, dim=None):
+        before = self.shape(x)
+        if dim is None or dim % len(before) == 0:
+            raise ExportError("squeeze would take the batch away when it is 1; give it another dimension")
+        dim %= len(before)
+        if before[dim] != 1:  # PyTorch leaves such a dimension alone
+            self.names[node] = self.name_of(x)
+            return
+        if len(before) == 2:
+            raise ExportError("squeeze would leave the batch as the only dimension")
+        start = max(dim - 1, 1)
+        last = len(before) - 1
+        flatten = nn.Flatten(start, -1 if start + 1 == last else start + 1)
+        self.emit(node, layer_of_module(flatten), node.name, [x])
+
+    def reshape(self, node, source):
         before, after = self.shape(source), self.shape(node)
         if len(after) != 2 or after[0] != before[0]:
             raise ExportError("a reshape from %s to %s; only flattening all but the batch is supported"
@@ -288,10 +381,10 @@ class Exporter:
             value = {"output": value}
         elif isinstance(value, (tuple, list)):
             value = {"output%d" % i: v for i, v in enumerate(value)}
-        return [{"name": str(k), "from": self.names[v]} for k, v in value.items()]
+        return [{"name": str(k), "from": self.name_of(v)} for k, v in value.items()]
 
     def walk(self, graph):
-        inputs, outputs = [], []
+        inputs, outputs, unknown = [], [], False
         for node in graph.nodes:
             try:
                 if node.op == "placeholder":
@@ -302,12 +395,17 @@ class Exporter:
                 elif node.op == "output":
                     outputs = self.outputs(node) if not self.faults else []
                 elif node.op == "get_attr":
-                    raise ExportError("the tensor %r is used outside of a layer" % node.target)
+                    owner, _, name = node.target.rpartition(".")
+                    tensor = getattr(self.module.get_submodule(owner), name)
+                    self.tensors[node] = ("tensor " + node.target, tensor)
                 else:
                     getattr(self, node.op)(node)
             except ExportError as e:
+                unknown = unknown or isinstance(e, UnknownLayer)
                 self.faults.append("%s: %s" % (node.target if node.op == "call_module" else node.name, e))
                 self.names[node] = node.name
+        if unknown:
+            self.faults.append("cnnc knows " + known_layers())
         if self.faults:
             raise ExportError("\n".join(self.faults))
         return inputs, outputs
@@ -320,10 +418,43 @@ def normalise(inputs, examples, mean, std):
     if len(inputs) != 1:
         raise ExportError("mean and std are for a model with one input")
     channels = inputs[0]["shape"][0]
+    for what, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != channels:
+            raise ExportError("%s has %s; the input %s has %s" % (what, count(len(values), "number"),
+                              inputs[0]["name"], count(channels, "channel")))
     mean, std = mean or [0.0] * channels, std or [1.0] * channels
     inputs[0].update({"mean": list(mean), "std": list(std)})
     as_tensor = lambda v: torch.tensor(v, dtype=torch.float32).reshape(1, -1, 1, 1)
     return [(examples[0] - as_tensor(mean)) / as_tensor(std)]
+
+
+def trace(module, examples):
+    """The graph of a module, with the shape of every value."""
+    for name, t in module.state_dict().items():
+        if t.is_floating_point() and t.dtype != torch.float32:
+            raise ExportError("%s is %s; cnnc computes in float32: module.float()" % (name, str(t.dtype).split(".")[1]))
+    try:
+        traced = fx.symbolic_trace(module)
+    except Exception as e:
+        raise ExportError("torch.fx cannot trace %s: %s" % (type(module).__name__, e)) from e
+    names = [str(n.target) for n in traced.graph.nodes if n.op == "placeholder"]
+    if len(names) != len(examples):
+        raise ExportError("the module takes %s (%s); %d %s given" % (count(len(names), "input"), ", ".join(names),
+                          len(examples), "was" if len(examples) == 1 else "were"))
+    shapes = Shapes(traced)
+    try:
+        with torch.no_grad():
+            shapes.run(*examples)
+    except Exception as e:
+        raise ExportError(shapes.fault or str(e)) from None
+    return traced.graph
+
+
+def check_classes(classes, results):
+    first = results if isinstance(results, torch.Tensor) else list(getattr(results, "values", lambda: results)())[0]
+    if len(classes) != first[0].numel():
+        raise ExportError("classes has %s; the first output has %s"
+                          % (count(len(classes), "name"), count(first[0].numel(), "value")))
 
 
 def export(module, example_input, path, name=None, mean=None, std=None, classes=None):
@@ -331,23 +462,20 @@ def export(module, example_input, path, name=None, mean=None, std=None, classes=
     first, or a tuple of them. With mean and std the model takes what comes before the normalisation."""
     module = module.eval()
     examples = list(example_input) if isinstance(example_input, (tuple, list)) else [example_input]
-    try:
-        traced = fx.symbolic_trace(module)
-    except Exception as e:
-        raise ExportError("torch.fx cannot trace %s: %s" % (type(module).__name__, e)) from e
-    with torch.no_grad():
-        ShapeProp(traced).propagate(*examples)
+    graph = trace(module, examples)
     exporter = Exporter(module)
-    inputs, outputs = exporter.walk(traced.graph)
+    inputs, outputs = exporter.walk(graph)
     fed = normalise(inputs, examples, mean, std)
     base = os.path.basename(path)
     model = {"format": "cnnc-model/1", "name": name or base, "weights": base + ".safetensors",
              "inputs": inputs, "layers": exporter.layers, "outputs": outputs}
-    if classes:
-        model["classes"] = list(classes)
     kept = {k: v for k, v in module.state_dict().items() if k.rpartition(".")[0] in exporter.owners}
+    kept.update(exporter.extra)
     with torch.no_grad():
         results = module(*fed)
+    if classes:
+        check_classes(classes, results)
+        model["classes"] = list(classes)
     write_safetensors(path + ".safetensors", kept)
     write_examples(path + ".input", examples, inputs)
     write_examples(path + ".output", results, outputs)
@@ -355,14 +483,19 @@ def export(module, example_input, path, name=None, mean=None, std=None, classes=
     return model
 
 
-def write_examples(path, tensors, rows):
+def example_files(path, rows):
     """One tensor: PATH.npy. Several: PATH.NAME.npy for each."""
+    return [path + ".npy"] if len(rows) == 1 else ["%s.%s.npy" % (path, row["name"]) for row in rows]
+
+
+def write_examples(path, tensors, rows):
+    """Each tensor into its file."""
     if isinstance(tensors, torch.Tensor):
         tensors = [tensors]
     elif isinstance(tensors, dict):
         tensors = list(tensors.values())
-    for t, row in zip(tensors, rows):
-        write_npy(path + ".npy" if len(rows) == 1 else "%s.%s.npy" % (path, row["name"]), t)
+    for t, file in zip(tensors, example_files(path, rows)):
+        write_npy(file, t)
 
 
 # ---------------------------------------------------------------- the command
@@ -370,11 +503,19 @@ def write_examples(path, tensors, rows):
 
 def load_state_dict(path):
     """A state_dict as torch.save wrote it, or a checkpoint that holds one under "state_dict"."""
-    state = torch.load(path, map_location="cpu")
+    not_weights = "%s holds no state_dict; save module.state_dict(), not the module" % path
+    try:
+        state = torch.load(path, map_location="cpu")
+    except OSError:
+        raise
+    except (ImportError, AttributeError) as e:  # a pickled module, whose class is not here
+        raise ExportError("%s (%s)" % (not_weights, e)) from e
+    except Exception as e:
+        raise ExportError("%s cannot be read: %s" % (path, " ".join(str(e).split()))) from e
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
-        raise ExportError("%s holds no state_dict; save module.state_dict(), not the module" % path)
+        raise ExportError(not_weights)
     return state
 
 
@@ -385,10 +526,13 @@ PARAMETERS = {"Conv2d": ["weight", "bias"], "Linear": ["weight", "bias"],
 def weights_for(model_path, state):
     """The tensors of a state_dict that the layers of a model file want; every missing one is named."""
     with open(model_path) as f:
-        model = json.load(f)
+        try:
+            layers = [(layer, layer["type"]) for layer in json.load(f)["layers"]]
+        except (ValueError, KeyError, TypeError) as e:
+            raise ExportError("%s is not a model file (%s)" % (model_path, e)) from e
     wanted = []
-    for layer in model["layers"]:
-        for p in PARAMETERS.get(layer["type"], []):
+    for layer, kind in layers:
+        for p in PARAMETERS.get(kind, []):
             absent = p == "bias" and layer.get("bias") is False
             absent = absent or (layer.get("affine") is False and p in ("weight", "bias"))
             if not absent:
@@ -407,9 +551,9 @@ def make_module(spec, arguments):
     sys.path.insert(0, os.getcwd())
     try:
         make = operator.attrgetter(factory)(importlib.import_module(package))
-        module = make(**json.loads(arguments))
-    except (ImportError, AttributeError, TypeError, ValueError) as e:
-        raise ExportError("--module %s: %s" % (spec, e)) from e
+        module = make(**arguments)
+    except Exception as e:
+        raise ExportError("--module %s: %s: %s" % (spec, type(e).__name__, e)) from e
     if not isinstance(module, nn.Module):
         raise ExportError("--module %s gives a %s, not a torch.nn.Module" % (spec, type(module).__name__))
     return module
@@ -419,13 +563,27 @@ def numbers(text):
     return [float(v) for v in text.split(",")]
 
 
+def shape(text):
+    dims = [int(d) for d in text.split("x")]
+    if min(dims) < 1:
+        raise ValueError
+    return dims
+
+
+def keywords(text):
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
 def parse_arguments(argv):
     p = argparse.ArgumentParser(description="Export a PyTorch module, or a state_dict, for cnnc.")
     p.add_argument("--module", metavar="PACKAGE:FACTORY", help="what makes the module, such as torchvision.models:resnet18")
-    p.add_argument("--args", metavar="JSON", default="{}", help='keyword arguments of the factory: \'{"num_classes": 10}\'')
+    p.add_argument("--args", metavar="JSON", type=keywords, default={}, help='keyword arguments of the factory: \'{"num_classes": 10}\'')
     p.add_argument("--state-dict", metavar="FILE", help="weights saved with torch.save(module.state_dict(), FILE)")
     p.add_argument("--json", metavar="MODEL.json", help="without --module: the model whose weights are wanted")
-    p.add_argument("--input-shape", metavar="CxHxW", action="append", default=[], help="of the example, batch left out; once an input")
+    p.add_argument("--input-shape", metavar="CxHxW", type=shape, action="append", default=[], help="of the example, batch left out; once an input")
     p.add_argument("--seed", type=int, default=0, help="of the example input and of fresh weights (default 0)")
     p.add_argument("--mean", type=numbers, metavar="M,M,M", help="the model subtracts this from its input, a number a channel")
     p.add_argument("--std", type=numbers, metavar="S,S,S", help="and divides by this")
@@ -447,10 +605,14 @@ def main(argv):
     torch.manual_seed(a.seed)
     module = make_module(a.module, a.args)
     if a.state_dict:
-        module.load_state_dict(load_state_dict(a.state_dict))
-    examples = [torch.rand([1] + [int(d) for d in s.split("x")]) for s in a.input_shape]
-    export(module, examples, a.o, a.name, a.mean, a.std, a.classes)
-    print("wrote %s.json, .safetensors, .input.npy and .output.npy" % a.o)
+        try:
+            module.load_state_dict(load_state_dict(a.state_dict))
+        except RuntimeError as e:  # PyTorch lists the keys over many lines
+            raise ExportError("%s: %s" % (a.state_dict, " ".join(str(e).split()))) from e
+    examples = [torch.rand([1] + s) for s in a.input_shape]
+    model = export(module, examples, a.o, a.name, a.mean, a.std, a.classes)
+    arrays = example_files(a.o + ".input", model["inputs"]) + example_files(a.o + ".output", model["outputs"])
+    print("wrote " + ", ".join([a.o + ".json", a.o + ".safetensors"] + arrays))
 
 
 if __name__ == "__main__":

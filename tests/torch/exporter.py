@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import ROOT, check, export_torch, workplace
+from common import ROOT, check, cnnc, export_torch, workplace
 
 
 class Functional(nn.Module):
@@ -32,10 +32,34 @@ class Functional(nn.Module):
 class Bad(nn.Module):
     def __init__(self):
         super().__init__()
-        self.g, self.l = nn.Sequential(nn.GELU()), nn.Linear(4, 4)
+        self.g, self.h, self.l = nn.Sequential(nn.GELU()), nn.Tanh(), nn.Linear(4, 4)
 
     def forward(self, x):
-        return torch.sigmoid(self.l(self.l(self.g(x))))
+        return torch.sigmoid(F.dropout(self.l(self.l(self.h(self.g(x))))))
+
+
+class Spelt(nn.Module):
+    """What is exact at inference without being a layer of its own: Dropout2d, squeeze, a parameter added to channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.d, self.p = nn.Conv2d(3, 4, 3), nn.Dropout2d(), nn.AdaptiveAvgPool2d(1)
+        self.shift = nn.Parameter(torch.randn(1, 4, 1, 1))
+
+    def forward(self, x):
+        x = F.dropout2d(self.d(self.c(x)), training=False) + self.shift
+        return torch.squeeze(self.p(x).squeeze(-1), 2).squeeze(1)
+
+
+class Unspeakable(nn.Module):
+    """A parameter that is no shift of channels, and one that an op other than an addition takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(1, 3, 8, 8)), nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return x + self.a + F.relu(self.b).view(1, 3, 1, 1)
 
 
 def functional(directory):
@@ -55,27 +79,99 @@ def functional(directory):
     check(y.shape == (2, 5), "output0 has shape %s" % (tuple(y.shape),))
 
 
-def faults(directory):
-    """All faults in one run, each with the module's path and type."""
-    try:
-        export_torch.export(Bad(), torch.rand(1, 4), os.path.join(directory, "bad"))
-        check(False, "a module of unknown layers was exported")
-    except export_torch.ExportError as e:
-        text = str(e)
-    for part in ("g.0: GELU is not a layer", "l: the module is used twice", "sigmoid: the operation sigmoid"):
+def spelt(directory):
+    """Compiles to what PyTorch computes; the shift has its values in the weights file."""
+    base = os.path.join(directory, "spelt")
+    torch.manual_seed(3)
+    export_torch.export(Spelt(), torch.rand(1, 3, 8, 8), base)
+    with open(base + ".json") as f:
+        types = [layer["type"] for layer in json.load(f)["layers"]]
+    check(types == ["Conv2d", "Dropout", "Dropout", "BatchNorm2d", "AdaptiveAvgPool2d", "Flatten", "Flatten"],
+          "layers of the spelt net: %s" % types)
+    cnnc("verify", base + ".json", "--input", base + ".input.npy", "--expect", base + ".output.npy")
+    text = refused(Unspeakable(), torch.rand(1, 3, 8, 8), os.path.join(directory, "bad"))
+    for part in ("add: the tensor a is", "relu: the tensor b is used outside"):
         check(part in text, "%r is not in: %s" % (part, text))
-    check(not os.path.exists(os.path.join(directory, "bad.json")), "a failed export left a file")
+
+
+def refused(module, examples, path, **more):
+    """The text of the ExportError; no file may be left."""
+    try:
+        export_torch.export(module, examples, path, **more)
+    except export_torch.ExportError as e:
+        check(not os.path.exists(path + ".json"), "a failed export left a file")
+        return str(e)
+    return check(False, "%s was exported" % type(module).__name__)
+
+
+def faults(directory):
+    """All faults in one run, each with the module's path and type; the known layers once."""
+    text = refused(Bad(), torch.rand(1, 4), os.path.join(directory, "bad"))
+    for part in ("g.0: GELU is not a layer", "h: Tanh is not a layer", "l: the module is used twice",
+                 "dropout: dropout is on at inference", "sigmoid: the operation sigmoid"):
+        check(part in text, "%r is not in: %s" % (part, text))
+    check(text.count("MaxPool2d") == 1, "the known layers are not listed once: " + text)
+
+
+def wrong_examples(directory):
+    """What PyTorch refuses: one line with the layer and PyTorch's own sentence."""
+    bad = os.path.join(directory, "bad")
+    net = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3))
+    for module, examples, wanted in (
+        (net, torch.rand(1, 1, 8, 8), "1: Given groups=1, weight of size [4, 3, 3, 3], expected input[1, 1, 8, 8] to have 3"),
+        (Functional(), torch.rand(1, 3, 8, 8), "the module takes 2 inputs (a, b); 1 was given"),
+        (net, (torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)), "the module takes 1 input (input); 2 were given"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3).double()), torch.rand(1, 3, 8, 8), "0.weight is float64; cnnc computes in float32"),
+    ):
+        text = refused(module, examples, bad)
+        check(text.startswith(wanted) and "\n" not in text, "%r is not what begins: %s" % (wanted, text))
+    for more, wanted in (
+        ({"classes": ["a", "b", "c"]}, "classes has 3 names; the first output has 144 values"),
+        ({"mean": [0.5]}, "mean has 1 number; the input input has 3 channels"),
+        ({"std": [0.5] * 4}, "std has 4 numbers; the input input has 3 channels"),
+    ):
+        text = refused(net, torch.rand(1, 3, 8, 8), bad, **more)
+        check(text == wanted, "%r is not: %s" % (wanted, text))
+
+
+def run_exporter(*arguments, place=None, isolated=False):
+    script = os.path.join(ROOT, "tools", "export_torch.py")
+    flags = ["-S", "-E"] if isolated else []  # without site-packages, which torch comes from
+    return subprocess.run([sys.executable, *flags, script, *arguments], cwd=place, stderr=subprocess.PIPE, text=True)
 
 
 def command(directory):
-    """The command line: an error is one line on standard error and status 1."""
-    script = os.path.join(ROOT, "tools", "export_torch.py")
+    """The command line: an error is one line on standard error and status 1; 2 for bad usage."""
     state = os.path.join(directory, "state.pt")
     torch.save(nn.Linear(2, 2).state_dict(), state)
+    with open(os.path.join(directory, "net.py"), "w") as f:
+        f.write("from torch import nn\n\nclass Own(nn.Sequential):\n    pass\n\ndef make(n=2):\n    return Own(nn.Linear(n, 2))\n")
+    subprocess.run([sys.executable, "-c", "import net, torch; torch.save(net.make(), 'pickled.pt')"], cwd=directory, check=True)
+    with open(os.path.join(directory, "text.pt"), "w") as f:
+        f.write("not weights")
     model = os.path.join(ROOT, "examples", "simplecnn", "simplecnn.json")
-    r = subprocess.run([sys.executable, script, "--state-dict", state, "--json", model, "-o", "x"],
-                       stderr=subprocess.PIPE, text=True)
-    check(r.returncode == 1 and "lacks conv_block1.0.weight" in r.stderr, r.stderr)
+    net = ("--module", "net:make", "--input-shape", "2", "-o", "x")
+    for arguments, status, wanted in (
+        (("--state-dict", state, "--json", model, "-o", "x"), 1, "lacks conv_block1.0.weight"),
+        (("--state-dict", "pickled.pt", *net), 1, "pickled.pt holds no state_dict; save module.state_dict(), not the module"),
+        (("--state-dict", "pickled.pt", "--json", model, "-o", "x"), 1, "pickled.pt "),
+        (("--state-dict", "text.pt", *net), 1, "text.pt cannot be read"),
+        (("--module", "net:make", "--args", '{"n": "a"}', "--input-shape", "2", "-o", "x"), 1, "--module net:make: "),
+        (("--module", "net:make", "--args", '[1]', "--input-shape", "2", "-o", "x"), 2, "--args"),
+        (("--module", "net:make", "--input-shape", "3x32xa", "-o", "x"), 2, "3x32xa"),
+        (("--module", "net:make", "--input-shape", "3x0", "-o", "x"), 2, "3x0"),
+        (("--mean", "a", *net), 2, "--mean"),
+    ):
+        r = run_exporter(*arguments, place=directory)
+        last = r.stderr.strip().splitlines()[-1]
+        ok = r.returncode == status and wanted in last and "Traceback" not in r.stderr
+        check(ok and (status == 2 or last == r.stderr.strip()), "%s: %d, %s" % (arguments, r.returncode, r.stderr))
+    check(not os.path.exists(os.path.join(directory, "x.json")), "a failed export left a file")
+    r = run_exporter("--state-dict", "state.pt", *net, place=directory)
+    check(r.returncode == 0, "a module with its trained weights: " + r.stderr)
+    r = run_exporter("--help", isolated=True)
+    ok = r.returncode == 1 and "needs PyTorch" in r.stderr and r.stderr.count("\n") == 1
+    check(ok, "without PyTorch: %d, %s" % (r.returncode, r.stderr))
 
 
 def generated(directory):
@@ -90,7 +186,7 @@ def generated(directory):
 
 def main():
     with workplace() as directory:
-        for test in (functional, faults, command, generated):
+        for test in (functional, spelt, faults, wrong_examples, command, generated):
             test(directory)
             print("ok", test.__name__)
 
