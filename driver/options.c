@@ -47,7 +47,7 @@ static const OptRow rows[] = {
      "random weights, from PyTorch's initial distributions"},
     {"name", 0, OPT_TEXT, AT(name), ON_ALL, 0, 0, "NAME",
      "prefix of the C names (default: the model's name)"},
-    {"batch", 0, OPT_INT, AT(batch), ON_ALL, 1, 1 << 20, "N",
+    {"batch", 0, OPT_INT, AT(batch), ON_ALL, 1, MAX_BATCH, "N",
      "the largest number of images in a call (default 1)"},
     {"input-shape", 0, OPT_LIST, AT(shapes), ON_ALL, 0, 0, "NAME=3x224x224", "another shape for an input"},
     {"target", 0, OPT_TEXT, AT(target), ON_ALL, 0, 0, "TRIPLE",
@@ -62,7 +62,7 @@ static const OptRow rows[] = {
      "no weights in the object; NAME_prepare packs them at run time"},
     {"passes", 0, OPT_TEXT, AT(passes), ON_ALL, 0, 0, "LIST", "run these passes (see --list-passes)"},
     {"stop-after", 0, OPT_TEXT, AT(stop_after), ON_COMPILE | ON_INFO, 0, 0, "PASS",
-     "stop there and write what there is"},
+     "stop there and write the IR: to standard output, or to -o"},
     {"print-before", 0, OPT_LIST, AT(print_before), ON_ALL, 0, 0, "PASS", "print the IR before a pass"},
     {"print-after", 0, OPT_LIST, AT(print_after), ON_ALL, 0, 0, "PASS", "print the IR after a pass"},
     {"print-after-all", 0, OPT_FLAG, AT(print_after_all), ON_ALL, 0, 0, NULL,
@@ -153,9 +153,13 @@ static int set_option(Context *cx, Options *o, const OptRow *r, const char *text
     case OPT_INT:
     case OPT_REAL:
         if (!parse_number(r, text, &real, &whole))
-            return usage_error(
-                o->command, arena_printf(&cx->arena, "--%s takes %s from %g to %g, not \"%s\"", r->name,
-                                         r->kind == OPT_INT ? "an integer" : "a number", r->lo, r->hi, text));
+            return usage_error(o->command,
+                               r->kind == OPT_INT
+                                   ? arena_printf(&cx->arena,
+                                                  "--%s takes an integer from %.0f to %.0f, not \"%s\"",
+                                                  r->name, r->lo, r->hi, text)
+                                   : arena_printf(&cx->arena, "--%s takes a number from %g to %g, not \"%s\"",
+                                                  r->name, r->lo, r->hi, text));
         if (r->kind == OPT_INT)
             *(int64_t *)(void *)field = whole;
         else
@@ -240,6 +244,10 @@ static int parse_words(Context *cx, int argc, char **argv, Options *o) {
     return STATUS_OK;
 }
 
+bool options_print(const Options *o) {
+    return o->print_before.len || o->print_after.len || o->print_after_all || o->print_changed || o->dump_dir;
+}
+
 static int parse_emit(Context *cx, Options *o) {
     static const char *const kinds[EMIT_FILE_COUNT] = {"obj",   "header", "asm", "llvm",
                                                        "graph", "loops",  "dot"};
@@ -261,8 +269,10 @@ static int parse_emit(Context *cx, Options *o) {
     }
     if (!count)
         return usage_error(o->command, "--emit needs at least one kind");
-    if (o->output && !strcmp(o->output, "-") && count > 1)
+    const bool one = count == 1 || (o->stop_after && !o->emit);
+    if (o->output && !strcmp(o->output, "-") && !one)
         return usage_error(o->command, "-o - writes one file: say which with --emit=KIND");
+    o->only_looks = !o->output && !o->emit && options_print(o);
     return STATUS_OK;
 }
 

@@ -36,7 +36,7 @@ const cnnrt_tensor *model_tensors(const Compile *c, bool outputs, uint32_t *coun
 
 void set_batch(Compile *c, int64_t n) {
     if (c->source && !c->source->n_fixed && !c->o->batch && n > 0)
-        c->source->batch = n;
+        c->source->batch = n < MAX_BATCH ? n : MAX_BATCH; /* process_images splits what is more */
 }
 
 bool process_open(Compile *c, int64_t threads, Process *p) {
