@@ -143,7 +143,7 @@ def run_exporter(*arguments, place=None, isolated=False):
 def command(directory):
     """The command line: an error is one line on standard error and status 1; 2 for bad usage."""
     state = os.path.join(directory, "state.pt")
-    torch.save(nn.Linear(2, 2).state_dict(), state)
+    torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), state)
     with open(os.path.join(directory, "net.py"), "w") as f:
         f.write("from torch import nn\n\nclass Own(nn.Sequential):\n    pass\n\ndef make(n=2):\n    return Own(nn.Linear(n, 2))\n")
     subprocess.run([sys.executable, "-c", "import net, torch; torch.save(net.make(), 'pickled.pt')"], cwd=directory, check=True)
