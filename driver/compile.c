@@ -38,13 +38,16 @@ bool compile_passes(Compile *c) {
     bool stopped;
     if (!watch_start(&c->watch, &c->unit) || !passes_run(&c->unit, &options, &stopped) || c->watch.failed)
         return false;
+    if (c->o->stop_after && !c->watch.stopped)
+        return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL,
+                          "--stop-after: the pass \"%s\" does not run here", c->o->stop_after);
     c->graph = c->unit.graph ? c->unit.graph : c->watch.graph;
     c->loops = c->unit.loops;
     return true;
 }
 
 bool compile_object(Compile *c) {
-    if (!c->needs_object || c->watch.stopped)
+    if (!c->needs_object)
         return true;
     if (!c->loops || !c->loops->planned)
         return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL, "an object needs the passes up to \"plan\"");
@@ -170,11 +173,13 @@ int compile_fault(const Compile *c) {
 
 int compile_main(Context *cx, const Options *o) {
     const bool *e = o->emits;
+    const bool only_ir = o->only_looks || (o->stop_after && !o->emit);
     Compile c = {.cx = cx, .o = o};
-    c.needs_code = e[EMIT_FILE_OBJ];
-    c.needs_object = c.needs_code || e[EMIT_FILE_HEADER] || e[EMIT_FILE_ASM] || e[EMIT_FILE_LLVM];
-    c.needs_loops = c.needs_object || e[EMIT_FILE_LOOPS] || o->stop_after;
-    c.needs_weights = c.needs_object && !o->external_weights && !o->stop_after;
+    c.needs_code = e[EMIT_FILE_OBJ] && !only_ir;
+    c.needs_object =
+        (e[EMIT_FILE_OBJ] || e[EMIT_FILE_HEADER] || e[EMIT_FILE_ASM] || e[EMIT_FILE_LLVM]) && !only_ir;
+    c.needs_loops = c.needs_object || e[EMIT_FILE_LOOPS] || only_ir;
+    c.needs_weights = c.needs_object && !o->external_weights;
     const bool ok = compile_all(&c) && files_write(&c);
     watch_progress(&c.watch, NULL);
     if (ok && o->time_passes)

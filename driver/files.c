@@ -10,7 +10,7 @@ static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",   
 
 /* What --stop-after leaves to write when --emit does not say: the IR where it stopped. */
 static bool wanted(const Compile *c, int kind) {
-    if (c->watch.stopped && !c->o->emit)
+    if (c->o->stop_after && !c->o->emit)
         return kind == (c->loops ? EMIT_FILE_LOOPS : EMIT_FILE_GRAPH);
     return c->o->emits[kind];
 }
@@ -23,6 +23,12 @@ static bool is_device(const char *path) {
 
 static const char *file_path(const Compile *c, int kind, uint32_t count) {
     const char *output = c->o->output;
+    if (c->o->stop_after && !c->o->emit) { /* -o model.o names the object, which this is not */
+        const size_t n = output ? strlen(output) : 0;
+        return !output                                  ? "-"
+               : n > 2 && !strcmp(output + n - 2, ".o") ? path_with_ext(c->cx, output, extensions[kind])
+                                                        : output;
+    }
     if (output && (count == 1 || kind == EMIT_FILE_OBJ || is_device(output)))
         return output;
     const char *base = output ? output : c->o->model;
@@ -115,6 +121,8 @@ static bool check_paths(const Compile *c, const FileOut *files, uint32_t n) {
 bool files_write(Compile *c) {
     FileOut files[EMIT_FILE_COUNT] = {0};
     uint32_t count = 0, n = 0;
+    if (c->o->only_looks)
+        return true;
     for (int k = 0; k < EMIT_FILE_COUNT; k++)
         count += wanted(c, k);
     for (int k = 0; k < EMIT_FILE_COUNT; k++) {

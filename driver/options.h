@@ -52,11 +52,13 @@ typedef struct Options {
     const char *explain;
     /* made of the above */
     bool emits[EMIT_FILE_COUNT];
+    bool only_looks; /* compile: IR is printed or dumped, and neither -o nor --emit asks for files */
 } Options;
 
 /* Parse and check. STATUS_OK to go on; else the exit status, after a message on standard error. */
 int options_parse(Context *cx, int argc, char **argv, Options *out);
 void options_help(StrBuf *sb, Command c);
-const char *command_name(Command c); /* "run"; "" for compile */
+bool options_print(const Options *o); /* IR is printed or dumped on the way */
+const char *command_name(Command c);  /* "run"; "" for compile */
 
 #endif

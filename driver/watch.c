@@ -15,11 +15,10 @@ double watch_now(void) {
 }
 
 Watch watch_new(Context *cx, const Options *o, bool needs_loops) {
-    const bool prints = o->print_before.len || o->print_after.len || o->print_after_all || o->print_changed;
     return (Watch){.cx = cx,
                    .o = o,
                    .needs_loops = needs_loops,
-                   .progress = !o->quiet && !prints && isatty(STDERR_FILENO)};
+                   .progress = !o->quiet && !options_print(o) && isatty(STDERR_FILENO)};
 }
 
 void watch_progress(const Watch *w, const char *what) {
@@ -99,14 +98,13 @@ bool watch_start(Watch *w, const Unit *u) {
 bool watch_pass(void *arg, const Unit *u, const Pass *p, bool before, bool changed, double seconds) {
     Watch *w = arg;
     if (before) {
-        if (p->level == PASS_LOWER) {
-            w->graph = u->graph;
-            if (!w->needs_loops)
-                return false;
-        }
-        watch_progress(w, p->name);
         if (in_list(w->cx, &w->o->print_before, p->name))
             print_unit(w, u, "before", p->name);
+        if (p->level == PASS_LOWER)
+            w->graph = u->graph;
+        if (p->level == PASS_LOWER && !w->needs_loops)
+            return false;
+        watch_progress(w, p->name);
         return true;
     }
     w->done++;

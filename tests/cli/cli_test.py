@@ -223,6 +223,52 @@ class Cli(unittest.TestCase):
             again = self.cnnc(f"dump/{name}", "--passes=", f"--emit={emit}", "-o", "-", "-q")
             self.assertEqual(again.stdout, text, name)
 
+    def test_stop_after(self):
+        """Without --emit the IR is what is written: to standard output, to -o, or beside the object that -o names."""
+        graph = self.cnnc(LENET, "--stop-after=fuse")
+        self.assertTrue(graph.stdout.startswith("graph @lenet5("))
+        self.assertEqual(graph.stderr, "")
+        self.assertEqual(self.cnnc(LENET, "--stop-after=fuse", "-o", "-").stdout, graph.stdout)
+        self.assertTrue(self.cnnc("net.cnnir", "--stop-after=plan").stdout.startswith("module @net"))
+        self.assertEqual(self.files(), [])
+        self.cnnc(LENET, "--stop-after=fuse", "-o", "y.o")
+        self.cnnc(LENET, "--stop-after=fuse", "-o", "y.cnnir")
+        self.assertEqual(self.files(), ["y.cnnir", "y.graph.cnnir"])
+
+    def test_stop_after_and_emit(self):
+        """Kinds made of code need the whole pipeline; plan is its end."""
+        for kind in ("obj", "header", "asm", "llvm", "obj,header"):
+            for name in ("fuse", "tidy"):
+                r = self.cnnc(LENET, f"--stop-after={name}", f"--emit={kind}", "-o", "z.o", status=1)
+                self.assertIn("an object needs the passes up to \"plan\" [pass-list]", r.stderr)
+        self.assertEqual(self.files(), [])
+        for kind in ("obj", "header", "asm", "llvm"):
+            for name, more in (("full", []), ("stopped", ["--stop-after=plan"])):
+                self.cnnc(LENET, "-q", f"--emit={kind}", "-o", f"{name}.{kind}", *more)
+            self.assertEqual((self.dir / f"full.{kind}").read_bytes(), (self.dir / f"stopped.{kind}").read_bytes())
+
+    def test_stop_after_never(self):
+        self.cnnc("net.cnnir", "-q", "--emit=loops", "-o", "l.cnnir")
+        for args in (["net.cnnir", "--passes=fuse", "--stop-after=plan"], ["l.cnnir", "--stop-after=fuse"],
+                     ["l.cnnir", "--stop-after=fuse", "--emit=obj"], ["info", "l.cnnir", "--stop-after=fuse"]):
+            self.assertIn("does not run here [pass-list]", self.cnnc(*args, status=1).stderr)
+        self.assertEqual(self.files(), ["l.cnnir"])
+
+    def test_just_look(self):
+        """Printing or dumping with neither -o nor --emit writes no file, and needs no weights."""
+        (self.dir / "bare.json").write_text(pathlib.Path(LENET).read_text().replace('"weights": "lenet5.safetensors",', ""))
+        for args in (["--print-after=fuse"], ["--print-before=plan"], ["--print-changed"], ["--print-after-all"]):
+            r = self.cnnc("bare.json", *args)
+            self.assertIn("\ngraph @lenet5(" if args != ["--print-before=plan"] else "\nmodule @lenet5", r.stderr)
+            self.assertNotIn("wrote", r.stderr)
+            self.assertEqual((r.stdout, self.files()), ("", ["bare.json"]))
+        self.cnnc("bare.json", "--dump-dir=dump")
+        self.assertEqual(self.files(), ["bare.json", "dump"])
+        r = self.cnnc("bare.json", "--print-after=fuse", "--stop-after=fuse")
+        self.assertEqual((r.stdout, r.stderr.count("graph @lenet5")), ("", 1))
+        r = self.cnnc("bare.json", "--print-before=lower", "--emit=graph", "-o", "-")
+        self.assertEqual(r.stderr, "# before lower\n" + r.stdout)
+
     def test_stop_and_resume(self):
         self.cnnc("net.cnnir", "-q", "--stop-after=fuse", "-o", "g.cnnir")
         self.assertTrue((self.dir / "g.cnnir").read_text().startswith("graph"))
