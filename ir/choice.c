@@ -1,5 +1,5 @@
-/* The rows of Choice: how the winner of `choose` stands in the text. */
-#include "ir/graph.h"
+/* The rows of Choice: how the winner of `choose` stands in the text, and what each algorithm needs of it. */
+#include "ir/op.h"
 
 #include <stddef.h>
 
@@ -24,3 +24,72 @@ static const AttrRow rows[] = {
 };
 
 const AttrTable choice_table = ATTR_TABLE(rows, Choice);
+
+/* ---- What each algorithm needs ---- */
+
+/* Tiles become straight code, so their sizes must stay bounded. */
+enum { MAX_DIRECT_TILE = 64, MAX_PRODUCT_TILE = 256, MAX_PLANAR_CHANNELS = 64 };
+
+static bool all_f32(const Graph *g, const Node *n) {
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        if (g->values.data[n->operands[i]].type.dtype != DT_F32)
+            return false;
+    return true;
+}
+
+bool choice_partial_fits(const Choice *c, const Type *weight, const Type *out) {
+    double row = (double)out->dim[3].size; /* a 1x1 convolution may see the picture as one row */
+    if (weight->dim[2].size == 1 && weight->dim[3].size == 1)
+        row *= (double)out->dim[2].size;
+    return (double)c->rows * row * (double)c->vectors <= 1 << 24;
+}
+
+static const char *direct_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const Conv2dAttrs *at = n->attrs;
+    const Type *y = &g->values.data[n->result].type;
+    const Type *w = &g->values.data[n->operands[1]].type;
+    int64_t channels = w->dim[1].size;
+    Context *cx = g->cx;
+    if (c->vectors * c->pixels > MAX_DIRECT_TILE)
+        return intern_f(cx, "direct takes tiles of at most %d vectors, not %lld times %lld", MAX_DIRECT_TILE,
+                        (long long)c->vectors, (long long)c->pixels);
+    if (c->rows > y->dim[2].size)
+        return intern_f(cx, "rows is %lld, but the result has %lld", (long long)c->rows,
+                        (long long)y->dim[2].size);
+    if (!c->block && (channels > MAX_PLANAR_CHANNELS || at->groups > 1 || c->ic_block))
+        return intern_f(cx, "block=0 is for one group of at most %d channels, without ic_block",
+                        MAX_PLANAR_CHANNELS);
+    if (c->ic_block && (c->ic_block % c->block || channels % c->ic_block))
+        return intern_f(cx, "ic_block must be a multiple of block that divides the %lld input channels",
+                        (long long)channels);
+    if (c->ic_block && !choice_partial_fits(c, w, y))
+        return "the partial sums that ic_block asks for take too much memory: choose fewer rows";
+    return NULL;
+}
+
+static const char *product_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    if (c->vectors * c->pixels > MAX_PRODUCT_TILE)
+        return intern_f(g->cx, "product takes tiles of at most %d vectors, not %lld times %lld",
+                        MAX_PRODUCT_TILE, (long long)c->vectors, (long long)c->pixels);
+    return g->values.data[n->operands[0]].type.rank == 2 ? NULL : "product needs an input of two dimensions";
+}
+
+const char *choice_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const char *why = attr_fault(g->cx, &choice_table, c);
+    bool direct = c->algorithm == ALGO_DIRECT;
+    if (why || (!direct && c->algorithm != ALGO_PRODUCT))
+        return why;
+    const char *name = algorithms[c->algorithm];
+    if (n->op != (direct ? OP_conv2d : OP_linear))
+        return intern_f(g->cx, "%s is no algorithm of %s", name, op_desc(n->op)->name);
+    if (n->prologue)
+        return intern_f(g->cx, "%s takes no prologue", name);
+    if (!all_f32(g, n))
+        return intern_f(g->cx, "%s works on f32 only", name);
+    if (c->vectors < 1 || c->pixels < 1 || c->rows < 1)
+        return intern_f(g->cx, "%s needs vectors, pixels and rows, each at least 1", name);
+    return direct ? direct_fault(g, n) : product_fault(g, n);
+}

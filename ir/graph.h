@@ -62,8 +62,13 @@ typedef struct Choice {
 extern const AttrTable choice_table;
 
 typedef struct Graph Graph;
+typedef struct Node Node;
+/* NULL, or what the node's choice lacks for its algorithm, whatever the target is. */
+const char *choice_fault(const Graph *g, const Node *n);
+/* Are the sums between reduction blocks (ic_block) small enough to wait in a thread's scratch? */
+bool choice_partial_fits(const Choice *c, const Type *weight, const Type *out);
 
-typedef struct Node {
+struct Node {
     OpId op;
     ValueId *operands;
     uint32_t n_operands;  /* the op's own, then the extra operands of prologue, then of epilogue */
@@ -76,7 +81,7 @@ typedef struct Node {
     uint32_t n_prologue, n_epilogue; /* how many extra operands each has */
     Loc loc;
     const char *name; /* the layer's name, for messages, profiles and --print-filter; may be NULL */
-} Node;
+};
 
 typedef struct GraphOutput {
     const char *name; /* in the header; interned */

@@ -117,7 +117,7 @@ static bool check_node(Check *c, NodeId at, Type *inferred) {
                      n->n_operands, MAX_OPERANDS);
     if (!check_operands(c, n, at) || !infer(c, n, inferred) || !check_result(c, n, inferred))
         return false;
-    const char *why = n->choice ? attr_fault(c->g->cx, &choice_table, n->choice) : NULL;
+    const char *why = n->choice ? choice_fault(c->g, n) : NULL;
     return !why || fault(c, "choice of %%%s: %s", value(c, n->result)->name, why);
 }
 

@@ -7,7 +7,7 @@ enum { BORDER_MAX = 64 }; /* wider paddings go to the plain nest */
 bool conv_can_be_direct(const Graph *g, const Node *n, int64_t lanes) {
     const Conv2dAttrs *at = n->attrs;
     const Type *w = &g->values.data[n->operands[1]].type;
-    if (n->prologue)
+    if (n->prologue || w->dtype != DT_F32)
         return false;
     for (int i = 0; i < 4; i++)
         if (at->padding.v[i] > BORDER_MAX)

@@ -74,10 +74,11 @@ static void choose_order(const Target *t, Choice *c, const Type *x, const Type *
 }
 
 /* A group's weights that no cache near the core holds are cut into blocks of input channels. */
-static void choose_ic_block(const Target *t, Choice *c, const Type *w) {
+static void choose_ic_block(const Target *t, Choice *c, const Type *w, const Type *y) {
     int64_t ic = w->dim[1].size, taps = w->dim[2].size * w->dim[3].size;
     int64_t channel_bytes = c->vectors * target_lanes(t, 4) * taps * 4;
-    if (!c->block || c->order || ic % c->block || channel_bytes * ic <= 4 * (int64_t)t->l1_bytes)
+    if (!c->block || c->order || ic % c->block || channel_bytes * ic <= 4 * (int64_t)t->l1_bytes ||
+        !choice_partial_fits(c, w, y))
         return;
     int64_t want = t->l1_bytes / channel_bytes;
     for (int64_t ib = c->block; ib <= ic / 2 && ib <= want; ib += c->block)
@@ -121,7 +122,7 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
         in.dim[2].size = 1;
     }
     choose_order(t, &c, &in, w, &rows, ceil_div(y->dim[1].size, c.vectors * lanes));
-    choose_ic_block(t, &c, w);
+    choose_ic_block(t, &c, w, y);
     return c;
 }
 
@@ -129,7 +130,7 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
 static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
     const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
     int64_t lanes = target_lanes(t, 4), blocks = ceil_div(w->dim[0].size, lanes);
-    if (x->rank != 2 || n->prologue)
+    if (x->rank != 2 || n->prologue || x->dtype != DT_F32)
         return (Choice){.algorithm = ALGO_PLAIN};
     Choice c = {.algorithm = ALGO_PRODUCT, .vectors = 1};
     double least = 1e300;

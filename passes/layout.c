@@ -1,5 +1,6 @@
 /* Gives each value its layout and inserts the reorders that follow: channel blocks with a zero border for
  * convolutions and what lies between them, packed weights, dense tensors elsewhere. */
+#include "ir/lower/lower.h"
 #include "passes/borders.h"
 #include "passes/util.h"
 
@@ -48,27 +49,6 @@ static Type planar(Type t, Border b) {
     for (int d = 0; d < t.rank; d++)
         add_part(&t.layout, d, 0);
     add_border(&t, b);
-    return t;
-}
-
-/* One dimension rounded up to blocks: vectors that are read whole, such as a bias. */
-static Type padded(Type t, int dim, int64_t block) {
-    t.layout = (Layout){0};
-    for (int d = 0; d < t.rank; d++)
-        add_part(&t.layout, d, 0);
-    add_part(&t.layout, dim, block);
-    return t;
-}
-
-static Type packed_conv_weight(Type t, const Choice *c, int64_t lanes) {
-    t.layout = (Layout){0};
-    add_part(&t.layout, 0, 0);
-    if (c->block)
-        add_part(&t.layout, 1, 0);
-    add_part(&t.layout, 2, 0);
-    add_part(&t.layout, 3, 0);
-    add_part(&t.layout, 1, c->block);
-    add_part(&t.layout, 0, c->vectors * lanes);
     return t;
 }
 
@@ -137,7 +117,7 @@ static ValueId beside_blocked(Layouts *ls, ValueId v, const Type *like, const No
         return as_dense(ls, v, user);
     if (t->rank == like->rank)
         return as_blocked(ls, v, (Border){0}, user);
-    return reordered(ls, v, padded(*t, channel, ls->lanes), user);
+    return reordered(ls, v, lower_padded(*t, channel, ls->lanes), user);
 }
 
 /* ---- Nodes ---- */
@@ -155,20 +135,21 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
     p->blocked = true;
     p->operands[0] =
         c->block ? as_blocked(ls, p->operands[0], pad, n) : as_planar(ls, p->operands[0], pad, n);
-    Type w = packed_conv_weight(*type_of(ls, p->operands[1]), c, ls->lanes);
+    Type w = lower_packed_weight(*type_of(ls, p->operands[1]), c, ls->lanes);
     p->operands[1] = reordered(ls, p->operands[1], w, n);
     if (n->n_operands - n->n_epilogue > 2)
-        p->operands[2] =
-            reordered(ls, p->operands[2], padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
+        p->operands[2] = reordered(ls, p->operands[2],
+                                   lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
 }
 
 static void plan_product(Layouts *ls, const Node *n, Plan *p) {
     int64_t group = n->choice->vectors * ls->lanes;
     p->operands[0] = as_dense(ls, p->operands[0], n);
-    Type w = padded(*type_of(ls, p->operands[1]), 0, group);
+    Type w = lower_padded(*type_of(ls, p->operands[1]), 0, group);
     p->operands[1] = reordered(ls, p->operands[1], w, n);
     if (n->n_operands - n->n_epilogue > 2)
-        p->operands[2] = reordered(ls, p->operands[2], padded(*type_of(ls, p->operands[2]), 0, group), n);
+        p->operands[2] =
+            reordered(ls, p->operands[2], lower_padded(*type_of(ls, p->operands[2]), 0, group), n);
 }
 
 static bool any_blocked(Layouts *ls, const Plan *p, uint32_t n) {

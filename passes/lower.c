@@ -143,7 +143,8 @@ static bool lower_nodes(Split *s) {
             return diag_hint(&s->u->cx->diag,
                              "the passes canonicalize and fold-bn replace it; they must run before lower");
         }
-        if (!(s->bind[n->result] == BIND_CALL ? lower_call_node(s, n) : lower_load_node(s, n)))
+        if (!lower_choice_fits(&s->lw, n) ||
+            !(s->bind[n->result] == BIND_CALL ? lower_call_node(s, n) : lower_load_node(s, n)))
             return false;
     }
     return true;

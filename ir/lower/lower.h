@@ -38,6 +38,15 @@ bool lower_copy(Lower *lw, uint32_t from, uint32_t to, const char *name);
 /* Physical element index of logical coordinates; simplifies where a coordinate is block*i + lane. */
 Idx lower_index(LBuild *b, const Type *t, const Idx *coord);
 
+/* Layouts that algorithms read. One dimension rounded up to blocks: vectors that are read whole, such as a
+ * bias. */
+Type lower_padded(Type t, int dim, int64_t block);
+/* Weights of a direct convolution. */
+Type lower_packed_weight(Type t, const Choice *c, int64_t lanes);
+/* Do layouts and lanes suit the algorithm that was chosen? Else DIAG_NO_LOWERING. Asks nothing of nodes
+ * without a choice. */
+bool lower_choice_fits(const Lower *lw, const Node *n);
+
 /* Elements between neighbours along dimension d (within a block, where it is blocked). */
 int64_t lower_lane_stride(const Type *t, int d);
 

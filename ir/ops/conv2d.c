@@ -109,14 +109,8 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 }
 
 static bool lower(Lower *lw, const Node *n) {
-    switch (n->choice ? n->choice->algorithm : ALGO_PLAIN) {
-    case ALGO_DIRECT:
-        return lower_conv_direct(lw, n);
-    case ALGO_PRODUCT:
-        return lower_product(lw, n);
-    default:
-        return lower_conv_plain(lw, n);
-    }
+    return n->choice && n->choice->algorithm == ALGO_DIRECT ? lower_conv_direct(lw, n)
+                                                            : lower_conv_plain(lw, n);
 }
 
 static double flops(const OpCall *c, const Type *out, int64_t n) {

@@ -34,7 +34,8 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 }
 
 static bool lower(Lower *lw, const Node *n) {
-    return n->choice && n->choice->algorithm == ALGO_PLAIN ? lower_linear_plain(lw, n) : lower_product(lw, n);
+    return n->choice && n->choice->algorithm == ALGO_PRODUCT ? lower_product(lw, n)
+                                                             : lower_linear_plain(lw, n);
 }
 
 static double flops(const OpCall *c, const Type *out, int64_t n) {

@@ -1,6 +1,9 @@
-/* docs/ir.md is true: its examples parse and print as they stand, and its table of ops is the op table. */
+/* docs/ir.md is true: its examples parse, print as they stand and compile, and its table of ops is the op
+ * table.
+ */
 #include "ir/base/file.h"
 #include "ir/op.h"
+#include "passes/passes.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -9,6 +12,25 @@ static const char *document(Context *cx) {
     FileData f;
     cr_assert(file_read(cx, SOURCE_DIR "/docs/ir.md", 1 << 20, &f));
     return f.data;
+}
+
+/* A graph with reorders was laid out already. */
+static void compile(Context *cx, Graph *g) {
+    Target t = {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64-v3", .features = ""};
+    t.vector_bytes = 32;
+    t.vector_regs = 16;
+    t.has_fma = true;
+    t.l1_bytes = 32 << 10;
+    t.l2_bytes = 512 << 10;
+    bool laid_out = false, stopped;
+    for (uint32_t i = 0; i < g->nodes.len; i++)
+        laid_out |= g->nodes.data[i].op == OP_reorder;
+    Unit u = {.cx = cx, .target = &t, .graph = g};
+    PipelineOptions o = {.passes = laid_out ? "lower,merge,expand,tidy,plan" : NULL, .verify_each = true};
+    StrBuf faults = sb_new(&cx->arena);
+    bool ok = passes_run(&u, &o, &stopped);
+    diag_print_all(&faults, &cx->diag);
+    cr_assert(ok && u.loops && u.loops->planned, "@%s: %s", g->name, sb_str(&faults));
 }
 
 Test(docs_ir, examples) {
@@ -28,6 +50,7 @@ Test(docs_ir, examples) {
         cr_assert(g, "example %d: %s", examples, sb_str(&faults));
         graph_print(&out, g, NULL);
         cr_assert_str_eq(sb_str(&out), text);
+        compile(&cx, g);
         at = end;
         examples++;
     }

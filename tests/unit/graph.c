@@ -17,7 +17,8 @@ static const char big[] =
     "  %long = const i32[9] [\n"
     "      1, 2, 3, 4, 5, 6, 7, 8,\n"
     "      -9]\n"
-    "  %y = conv2d %image, %w {padding=[2,2,2,2]} choice {algorithm=direct, block=8, vectors=1} "
+    "  %y = conv2d %image, %w {padding=[2,2,2,2]} choice {algorithm=direct, block=8, vectors=1, pixels=2, "
+    "rows=1} "
     "epilogue(%acc, %k = %scale, %r = %other.in) {\n"
     "    %0 = mul %acc, %k layer \"scale\"\n"
     "    %1 = add %0, %r layer \"sum\" loc \"/layers/2\"\n"
@@ -130,6 +131,72 @@ Test(graph, faults_are_named) {
                                   at + strlen(wrong[i].good));
         cr_assert_null(parse(&cx, text), "case %zu passed: %s", i, wrong[i].bad);
         cr_assert(strstr(faults(&cx), wrong[i].says), "case %zu: %s", i, faults(&cx));
+        context_free(&cx);
+    }
+}
+
+/* What each algorithm needs of a choice, so that no text reaches a builder that divides by its numbers. */
+Test(graph, choices) {
+    static const char conv[] =
+        "graph @g(%%x: f32[N,32,9,9]) batch 1 { %%w = param f32[32,%s,3,3] %%y = conv2d %%x, %%w {%s} choice "
+        "{%s} %s : f32[N,32,7,7] return %%y as \"y\" }";
+    static const char direct[] = "algorithm=direct, block=8, vectors=2, pixels=6, rows=7";
+    static const struct {
+        const char *in, *attrs, *choice, *region, *says; /* NULL: accepted */
+    } cases[] = {
+        {"32", "groups=1", direct, "", NULL},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, pixels=6, rows=7, ic_block=16", "", NULL},
+        {"32", "groups=1", "algorithm=plain", "prologue(%x) { %0 = relu %x }", NULL},
+        {"32", "groups=1", direct, "prologue(%x) { %0 = relu %x }", "direct takes no prologue"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, pixels=6", "",
+         "needs vectors, pixels and rows"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, rows=1", "",
+         "needs vectors, pixels and rows"},
+        {"32", "groups=1", "algorithm=direct, block=8, pixels=6, rows=1", "",
+         "needs vectors, pixels and rows"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=8, pixels=9, rows=1", "", "not 8 times 9"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, pixels=6, rows=8", "", "the result has 7"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, pixels=6, rows=7, ic_block=12", "",
+         "ic_block must be a multiple of block"},
+        {"32", "groups=1", "algorithm=direct, block=8, vectors=2, pixels=6, rows=7, ic_block=24", "",
+         "divides the 32 input channels"},
+        {"32", "groups=1", "algorithm=direct, vectors=2, pixels=6, rows=7, ic_block=8", "",
+         "without ic_block"},
+        {"16", "groups=2", "algorithm=direct, vectors=2, pixels=6, rows=7", "", "block=0 is for one group"},
+        {"32", "groups=1", "algorithm=product, vectors=2, pixels=6, rows=7", "", "no algorithm of conv2d"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Context cx;
+        context_init(&cx, NULL);
+        const char *text =
+            arena_printf(&cx.arena, conv, cases[i].in, cases[i].attrs, cases[i].choice, cases[i].region);
+        cr_expect((parse(&cx, text) != NULL) == !cases[i].says, "case %zu: %s", i, faults(&cx));
+        cr_expect(!cases[i].says || strstr(faults(&cx), cases[i].says), "case %zu: %s", i, faults(&cx));
+        context_free(&cx);
+    }
+}
+
+Test(graph, choices_of_products) {
+    static const struct {
+        const char *type, *head, *choice, *says;
+    } cases[] = {
+        {"f32", "N,4", "vectors=2, pixels=4, rows=16", NULL},
+        {"f32", "N,4", "vectors=2, pixels=4", "needs vectors, pixels and rows"},
+        {"f32", "N,4", "vectors=9, pixels=64, rows=1", "at most 256 vectors"},
+        {"f64", "N,4", "vectors=2, pixels=4, rows=16", "works on f32 only"},
+        {"f32", "N,3,4", "vectors=2, pixels=4, rows=16", "two dimensions"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Context cx;
+        context_init(&cx, NULL);
+        const char *t = cases[i].type, *head = cases[i].head;
+        const char *text =
+            arena_printf(&cx.arena,
+                         "graph @g(%%x: %s[%s]) batch 1 { %%w = param %s[4,4] %%y = linear %%x, %%w choice "
+                         "{algorithm=product, %s} : %s[%s] return %%y as \"y\" }",
+                         t, head, t, cases[i].choice, t, head);
+        cr_expect((parse(&cx, text) != NULL) == !cases[i].says, "case %zu: %s", i, faults(&cx));
+        cr_expect(!cases[i].says || strstr(faults(&cx), cases[i].says), "case %zu: %s", i, faults(&cx));
         context_free(&cx);
     }
 }
