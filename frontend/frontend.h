@@ -26,8 +26,14 @@ typedef struct ModelImport {
     bool types_listed; /* a hint has named all types of layers */
 } ModelImport;
 
+/* The weights file that a model names, and where it does so. */
+typedef struct WeightsRef {
+    const char *path; /* NULL: none */
+    Loc loc;
+} WeightsRef;
+
 /* json_model.c */
-Graph *import_json(Context *cx, const char *path, const ImportOptions *o, const char **weights_path);
+Graph *import_json(Context *cx, const char *path, const ImportOptions *o, WeightsRef *weights);
 /* The entry of this name, or NULL. */
 Entry *model_find(const ModelImport *m, const char *name);
 /* Name an entry; false (without a diagnostic) when an earlier one has the name. */

@@ -39,8 +39,18 @@ static Graph *refuse(Context *cx, const char *path) {
     return NULL;
 }
 
-/* --weights, then --init-seed, then the file that the model names. */
-static bool find_weights(Context *cx, const Graph *g, const char *path, const char *own,
+/* The file that the model names. Where the file itself is at fault, the hint says who named it. */
+static bool own_weights(Context *cx, const Graph *g, const WeightsRef *own, Weights *out) {
+    if (weights_from_file(cx, g, own->path, true, out))
+        return true;
+    const DiagEntry *last = cx->diag.entries.len ? &cx->diag.entries.data[cx->diag.entries.len - 1] : NULL;
+    if (last && !last->hint && last->loc.file && !strcmp(last->loc.file, own->path))
+        diag_hint(&cx->diag, "it is the \"weights\" of %s:%u:%u", own->loc.file, own->loc.line, own->loc.col);
+    return false;
+}
+
+/* --weights or --init-seed, else the file that the model names. */
+static bool find_weights(Context *cx, const Graph *g, const char *path, const WeightsRef *own,
                          const ImportOptions *o, Weights *out) {
     bool strict = !ends_with(path, ".cnnir"); /* passes drop parameters from a graph, not from the file */
     *out = (Weights){0};
@@ -48,8 +58,8 @@ static bool find_weights(Context *cx, const Graph *g, const char *path, const ch
         return weights_from_file(cx, g, o->weights, strict, out);
     if (o->init_seed >= 0)
         return weights_from_seed(cx, g, (uint64_t)o->init_seed, out);
-    if (own && !(o->weights_optional && access(own, F_OK) != 0))
-        return weights_from_file(cx, g, own, strict, out);
+    if (own->path && !(o->weights_optional && access(own->path, F_OK) != 0))
+        return own_weights(cx, g, own, out);
     if (g->params.len == 0)
         return weights_alloc(cx, g, out);
     if (o->weights_optional)
@@ -63,9 +73,9 @@ static bool find_weights(Context *cx, const Graph *g, const char *path, const ch
 }
 
 Graph *import_model(Context *cx, const char *path, const ImportOptions *o, Weights *weights) {
-    const char *own = NULL;
+    WeightsRef own = {0};
     Graph *g = ends_with(path, ".json")    ? import_json(cx, path, o, &own)
                : ends_with(path, ".cnnir") ? import_cnnir(cx, path, o)
                                            : refuse(cx, path);
-    return g && find_weights(cx, g, path, own, o, weights) ? g : NULL;
+    return g && find_weights(cx, g, path, &own, o, weights) ? g : NULL;
 }

@@ -222,7 +222,7 @@ static ValueId channel_const(ModelImport *m, const char *name, const Type *input
     return graph_const(m->g, name, t, data, loc);
 }
 
-/* (x - mean) / std as x * scale + shift with constants. */
+/* (x - mean) / std as x * scale + shift with constants; the nodes make a layer "image.normalize". */
 static ValueId normalize(ModelImport *m, ValueId x, const char *name, const Json *mean, const Json *std,
                          const Loc *loc) {
     Type t = graph_value(m->g, x)->type;
@@ -231,6 +231,8 @@ static ValueId normalize(ModelImport *m, ValueId x, const char *name, const Json
     double *scale = std ? read_channels(m, std, loc, &t) : NULL;
     if ((mean && !shift) || (std && !scale))
         return NO_VALUE;
+    Loc at = *loc;
+    at.name = intern_f(m->cx, "%s.normalize", name);
     for (int64_t i = 0; i < channels && std; i++)
         scale[i] = 1 / scale[i];
     for (int64_t i = 0; i < channels && mean; i++)
@@ -238,12 +240,11 @@ static ValueId normalize(ModelImport *m, ValueId x, const char *name, const Json
     if (std) {
         ValueId c = channel_const(m, intern_f(m->cx, "%s.scale", name), &t, scale, *loc);
         const char *scaled = intern_f(m->cx, mean ? "%s.scaled" : "%s.normalized", name);
-        x = graph_node(m->g, OP_mul, (ValueId[]){x, c}, 2, NULL, scaled, *loc);
+        x = graph_node(m->g, OP_mul, (ValueId[]){x, c}, 2, NULL, scaled, at);
     }
     if (mean && x != NO_VALUE) {
         ValueId c = channel_const(m, intern_f(m->cx, "%s.shift", name), &t, shift, *loc);
-        x = graph_node(m->g, OP_add, (ValueId[]){x, c}, 2, NULL, intern_f(m->cx, "%s.normalized", name),
-                       *loc);
+        x = graph_node(m->g, OP_add, (ValueId[]){x, c}, 2, NULL, intern_f(m->cx, "%s.normalized", name), at);
     }
     return x;
 }
@@ -402,7 +403,7 @@ static bool check_format(const ModelImport *m, const Json *root, const Loc *loc)
                       "the format is \"%s\"; this version reads \"" MODEL_FORMAT "\"", format->str);
 }
 
-static void import_root(ModelImport *m, const Json *root, const char **weights_path) {
+static void import_root(ModelImport *m, const Json *root, WeightsRef *ref) {
     static const char *const names[] = {"format", "name",   "description", "weights",
                                         "inputs", "layers", "outputs",     "classes"};
     static const KeySet keys = {"a model file", names, COUNT(names)};
@@ -430,7 +431,8 @@ static void import_root(ModelImport *m, const Json *root, const char **weights_p
     if (name && model_name_ok(m, name, &loc))
         m->g->name = name->str;
     if (weights)
-        *weights_path = path_beside(m->cx, m->doc.file, weights->str);
+        *ref =
+            (WeightsRef){path_beside(m->cx, m->doc.file, weights->str), model_loc(m, &loc, weights->offset)};
     if (classes)
         import_classes(m, classes);
     if (!inputs || !layers)
@@ -443,7 +445,7 @@ static void import_root(ModelImport *m, const Json *root, const char **weights_p
         warn_unused(m);
 }
 
-Graph *import_json(Context *cx, const char *path, const ImportOptions *o, const char **weights_path) {
+Graph *import_json(Context *cx, const char *path, const ImportOptions *o, WeightsRef *weights) {
     FileData file;
     ModelImport m = {.cx = cx, .o = o};
     const char *name = intern(cx, path);
@@ -452,6 +454,6 @@ Graph *import_json(Context *cx, const char *path, const ImportOptions *o, const 
         return NULL;
     m.g = graph_new(cx, "model");
     m.g->batch = o->batch > 0 ? o->batch : 1;
-    import_root(&m, m.doc.root, weights_path);
+    import_root(&m, m.doc.root, weights);
     return cx->diag.errors == errors ? m.g : NULL;
 }

@@ -64,6 +64,11 @@ static bool open_file(Loading *l, const FileData *file) {
     cnnrt_safetensors st;
     char why[256] = "the header is damaged";
     size_t at = 0;
+    if (file->size >= 4 && memcmp(file->data, "PK\3\4", 4) == 0) {
+        diag_error(&l->cx->diag, DIAG_WEIGHTS_FORMAT, &l->loc,
+                   "not a safetensors file, but a zip archive, as torch.save writes them");
+        return diag_hint(&l->cx->diag, "export_torch.py --state-dict reads those and writes safetensors");
+    }
     if (cnnrt_st_open(&st, file->data, file->size, why, sizeof why, &at) != CNNRT_OK)
         return diag_error(&l->cx->diag, DIAG_WEIGHTS_FORMAT, &l->loc,
                           "not a sound safetensors file: %s (at byte %zu)", why, at);
@@ -75,17 +80,31 @@ static bool open_file(Loading *l, const FileData *file) {
     return true;
 }
 
+/* The layer of a parameter, if it is known: the place in the model says more than the name of the file. */
+static const Loc *place(const Loading *l, const Value *v) {
+    return v->loc.file ? &v->loc : &l->loc;
+}
+
+/* How many bytes stand before `key` in "module.key"; 0: `name` is not of that form. */
+static size_t prefix_length(const char *name, const char *key) {
+    size_t n = strlen(name), k = strlen(key);
+    return n > k && name[n - k - 1] == '.' && strcmp(name + n - k, key) == 0 ? n - k : 0;
+}
+
 static bool missing(const Loading *l, const Value *v) {
-    diag_error(&l->cx->diag, DIAG_WEIGHTS_MISSING, &l->loc, "tensor \"%s\" is missing: %s", v->key,
-               type_text(l->cx, &v->type));
+    diag_error(&l->cx->diag, DIAG_WEIGHTS_MISSING, place(l, v), "tensor \"%s\", %s, is not in %s", v->key,
+               type_text(l->cx, &v->type), l->loc.file);
     if (diag_full(&l->cx->diag))
         return false;
-    const char **names = NEW_ARRAY(&l->cx->arena, const char *, MAX_CANDIDATES);
+    const char **names = NEW_ARRAY(&l->cx->arena, const char *, MAX_CANDIDATES), *near = NULL;
     size_t n = 0;
-    for (size_t i = 0; i < l->n && n < MAX_CANDIDATES; i++)
-        if (!l->tensors[i].used)
-            names[n++] = l->tensors[i].name;
-    const char *near = diag_nearest(v->key, names, n);
+    for (size_t i = 0; i < l->n && n < MAX_CANDIDATES && !near; i++) {
+        if (l->tensors[i].used)
+            continue;
+        names[n++] = l->tensors[i].name;
+        near = prefix_length(l->tensors[i].name, v->key) ? l->tensors[i].name : NULL;
+    }
+    near = near ? near : diag_nearest(v->key, names, n);
     return near && diag_hint(&l->cx->diag, "the file has \"%s\"", near);
 }
 
@@ -98,11 +117,39 @@ static bool same_shape(const cnnrt_st_tensor *t, const Type *type) {
     return true;
 }
 
+static Named *find(const Loading *l, const char *name) {
+    Named key = {.name = name};
+    return l->n ? bsearch(&key, l->tensors, l->n, sizeof *l->tensors, by_name) : NULL;
+}
+
+/* Do all parameters stand in the file under one prefix ("module.")? That is one fault, not two for each. */
+static bool check_prefix(const Loading *l) {
+    const Graph *g = l->g;
+    const char *first = g->params.len ? g->values.data[g->params.data[0]].key : NULL;
+    const char *prefix = NULL; /* the shortest: "conv1.weight" also ends "layer1.0.conv1.weight" */
+    for (size_t i = 0; first && i < l->n; i++) {
+        size_t n = prefix_length(l->tensors[i].name, first);
+        if (n && (!prefix || n < strlen(prefix)))
+            prefix = intern_n(l->cx, l->tensors[i].name, n);
+    }
+    for (uint32_t i = 0; prefix && i < g->params.len; i++) {
+        const char *key = g->values.data[g->params.data[i]].key;
+        if (find(l, key) || !find(l, intern_f(l->cx, "%s%s", prefix, key)))
+            return true;
+    }
+    if (!prefix)
+        return true;
+    diag_error(&l->cx->diag, DIAG_WEIGHTS_MISSING, &l->loc,
+               "every tensor of the model has \"%s\" before its name here", prefix);
+    if (strcmp(prefix, "module.") == 0)
+        return diag_hint(&l->cx->diag, "so DataParallel saves them; save model.module.state_dict() instead");
+    return diag_hint(&l->cx->diag, "save the state_dict() of the module inside instead");
+}
+
 /* The parameter's elements, or NULL after a diagnostic. */
 static const float *load(Loading *l, const Value *v) {
     Diag *d = &l->cx->diag;
-    Named key = {.name = v->key};
-    Named *found = l->n ? bsearch(&key, l->tensors, l->n, sizeof *l->tensors, by_name) : NULL;
+    Named *found = find(l, v->key);
     if (!found) {
         missing(l, v);
         return NULL;
@@ -113,13 +160,14 @@ static const float *load(Loading *l, const Value *v) {
         int64_t want[MAX_RANK];
         for (int i = 0; i < v->type.rank; i++)
             want[i] = v->type.dim[i].size;
-        diag_error(d, DIAG_WEIGHTS_SHAPE, &l->loc, "tensor \"%s\" has shape %s, but the model needs %s",
-                   v->key, shape_text(l->cx, t->dim, t->rank), shape_text(l->cx, want, v->type.rank));
+        diag_error(d, DIAG_WEIGHTS_SHAPE, place(l, v),
+                   "tensor \"%s\" of %s has shape %s, but the model needs %s", v->key, l->loc.file,
+                   shape_text(l->cx, t->dim, t->rank), shape_text(l->cx, want, v->type.rank));
         return NULL;
     }
     if (t->dtype != CNNRT_F32 && t->dtype != CNNRT_F16 && t->dtype != CNNRT_BF16 && t->dtype != CNNRT_F64) {
-        diag_error(d, DIAG_WEIGHTS_DTYPE, &l->loc,
-                   "tensor \"%s\" has a dtype that this version does not read", v->key);
+        diag_error(d, DIAG_WEIGHTS_DTYPE, place(l, v),
+                   "tensor \"%s\" of %s has a dtype that this version does not read", v->key, l->loc.file);
         diag_hint(d, "F32, F16, BF16 and F64 are read");
         return NULL;
     }
@@ -142,7 +190,7 @@ bool weights_from_file(Context *cx, const Graph *g, const char *path, bool stric
     uint32_t errors = cx->diag.errors;
     *out = (Weights){.file = l.loc.file};
     if (!weights_alloc(cx, g, out) || !file_read(cx, path, (size_t)WEIGHTS_MAX_GIB << 30, &file) ||
-        !open_file(&l, &file))
+        !open_file(&l, &file) || !check_prefix(&l))
         return false;
     for (uint32_t i = 0; i < g->params.len; i++)
         out->data[i] = load(&l, &g->values.data[g->params.data[i]]);

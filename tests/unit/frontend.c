@@ -286,6 +286,11 @@ Test(frontend, inputs) {
     cr_assert(scale != NO_VALUE && shift != NO_VALUE);
     const float *s = graph_value(g, scale)->data, *t = graph_value(g, shift)->data;
     cr_assert(s[0] == 4 && s[1] == 0.5f && t[0] == -2 && t[1] == -0.5f);
+    for (int i = 0; i < 2; i++) { /* the normalization can be found by name, and points at its input */
+        const Node *n = &g->nodes.data[i];
+        cr_assert(n->name && strcmp(n->name, "a.normalize") == 0);
+        cr_assert_str_eq(n->loc.pointer, "/inputs/0");
+    }
     cr_assert(g->batch == 3 && g->n_classes == 2 && g->outputs.len == 2);
     context_free(&cx);
 
