@@ -72,14 +72,14 @@ static LLVMValueRef iteration_count(Fn *f, const Stmt *s) {
     return LLVMBuildUDiv(b, span, const_i64(f->e, s->step), "");
 }
 
-/* pool->parallel_for(pool, count, task, args) when there are several threads and iterations, else the task
- * here. */
-static void call_task(Fn *f, LLVMValueRef count, LLVMValueRef task, LLVMValueRef args) {
+/* pool->parallel_for(pool, count, task, args) when there are several threads and more iterations than the
+ * grain, else the task here. */
+static void call_task(Fn *f, int64_t grain, LLVMValueRef count, LLVMValueRef task, LLVMValueRef args) {
     const Emit *e = f->e;
     LLVMBuilderRef b = e->b;
     LLVMBasicBlockRef ask = new_block(e, f->fn, "pool"), share = new_block(e, f->fn, "share");
     LLVMBasicBlockRef alone = new_block(e, f->fn, "alone"), after = new_block(e, f->fn, "");
-    LLVMValueRef several = LLVMBuildICmp(b, LLVMIntUGT, count, const_i64(e, 1), "");
+    LLVMValueRef several = LLVMBuildICmp(b, LLVMIntUGT, count, const_i64(e, grain > 1 ? grain : 1), "");
     LLVMValueRef have = LLVMBuildAnd(b, several, LLVMBuildIsNotNull(b, f->pool, ""), "");
     LLVMBuildCondBr(b, have, ask, alone);
     LLVMPositionBuilderAtEnd(b, ask);
@@ -115,6 +115,6 @@ bool emit_parallel(Fn *f, const Stmt *s) {
         LLVMValueRef field = LLVMBuildStructGEP2(e->b, type, args, i, "");
         LLVMBuildStore(e->b, i < np ? f->bufs[i] : rest[i - np], field);
     }
-    call_task(f, iteration_count(f, s), task, args);
+    call_task(f, s->grain, iteration_count(f, s), task, args);
     return ok;
 }

@@ -124,7 +124,7 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seconds", type=float, default=8, help="a net (default 8)")
     p.add_argument("--json", metavar="FILE")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     unknown = [n for n in a.nets if n not in NETS]
     if unknown:
         p.error("no net %s; there are %s" % (unknown[0], ", ".join(NETS)))

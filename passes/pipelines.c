@@ -2,4 +2,4 @@
 #include "passes/passes.h"
 
 const char *const pipeline_infer = "canonicalize,fold,fold-bn,fold,cse,dce,fuse,choose,layout,cse,dce,"
-                                   "lower,merge,expand,tidy,plan";
+                                   "lower,merge,expand,tidy,grain,plan";

@@ -155,7 +155,8 @@ static bool same_control(Matcher *m, const Stmt *x, const Stmt *y) {
         return false;
     if (x->op == LOP_IF)
         return x->cmp == y->cmp && same_block(m, &x->body, &y->body) && same_block(m, &x->orelse, &y->orelse);
-    if (x->kind != y->kind || x->step != y->step || (x->kind == FOR_VECTOR && x->lanes != y->lanes))
+    if (x->kind != y->kind || x->step != y->step || x->grain != y->grain ||
+        (x->kind == FOR_VECTOR && x->lanes != y->lanes))
         return false;
     m->var[x->var] = y->var;
     return same_block(m, &x->body, &y->body);

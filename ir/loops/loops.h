@@ -91,6 +91,7 @@ struct Stmt {
     Idx lo, hi;    /* for var in [lo, hi) */
     int64_t step;  /* positive */
     uint8_t lanes; /* FOR_VECTOR */
+    int64_t grain; /* FOR_PARALLEL: up to this many iterations stay on the calling thread */
     /* LOP_IF: lo cmp hi */
     IfCmp cmp;
     Block body, orelse;
@@ -155,6 +156,7 @@ typedef struct ModBuf {
     uint32_t align;   /* 64 */
     int64_t offset;   /* bytes in its block, set by `plan`; -1 before */
     int32_t alias;    /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
+    Loc loc;          /* MB_IN, MB_OUT: of the graph value, for messages; not in the text */
 } ModBuf;
 
 typedef struct StepArg {

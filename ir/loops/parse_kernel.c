@@ -286,6 +286,8 @@ static bool for_kind(LoopParser *p, Stmt *s) {
         (!lex_expect(&p->lx, "(") || !parse_range(p, 2, MAX_TEXT_LANES, &lanes) || !lex_expect(&p->lx, ")")))
         return false;
     s->lanes = (uint8_t)lanes;
+    if (kind == FOR_PARALLEL && lex_accept(&p->lx, "("))
+        return parse_range(p, 1, INT64_MAX, &s->grain) && lex_expect(&p->lx, ")");
     return true;
 }
 

@@ -179,6 +179,8 @@ static void print_for_head(Printer *p, const Stmt *s) {
     sb_puts(p->sb, "for ");
     if (s->kind == FOR_VECTOR)
         sb_printf(p->sb, "vector(%d) ", s->lanes);
+    else if (s->kind == FOR_PARALLEL && s->grain)
+        sb_printf(p->sb, "parallel(%" PRId64 ") ", s->grain);
     else if (s->kind != FOR_SERIAL)
         sb_printf(p->sb, "%s ", for_kind_names[s->kind]);
     sb_printf(p->sb, "%%%s = ", p->k->vars.data[s->var]);
