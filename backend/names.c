@@ -172,7 +172,7 @@ bool arg_names(Context *cx, const LoopModule *m, ArgNames *out) {
             if (upper[i] == upper[j]) {
                 const ModBuf *first =
                     j < out->n_in ? nth_buf(m, MB_IN, j) : nth_buf(m, MB_OUT, j - out->n_in);
-                diag_error(&cx->diag, DIAG_NAME_CLASH, NULL,
+                diag_error(&cx->diag, DIAG_NAME_CLASH, b->loc.file ? &b->loc : NULL,
                            "\"%s\" and \"%s\" both become \"%s\" in the generated header",
                            first->key ? first->key : first->name, b->key ? b->key : b->name, upper[i]);
                 ok = diag_hint(&cx->diag, "rename one of these inputs or outputs in the model");

@@ -57,6 +57,7 @@ static void declare_arguments(Split *s) {
         const Value *v = &g->values.data[g->inputs.data[i]];
         ModBuf b = {.name = v->name,
                     .kind = MB_IN,
+                    .loc = v->loc,
                     .type = v->type,
                     .key = v->name,
                     .align = 4,
@@ -69,6 +70,7 @@ static void declare_arguments(Split *s) {
         const Value *v = &g->values.data[o->value];
         ModBuf b = {
             .name = intern_f(s->u->cx, "out.%s", o->name), .kind = MB_OUT, .type = v->type, .key = o->name};
+        b.loc = v->loc;
         b.align = 4;
         b.offset = b.alias = -1;
         uint32_t n = loops_buf(s->lw.m, b);
