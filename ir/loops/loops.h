@@ -157,7 +157,6 @@ typedef struct ModBuf {
     int64_t offset;   /* bytes in its block, set by `plan`; -1 before */
     int32_t alias;    /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
     Loc loc;          /* MB_IN, MB_OUT: of the graph value, for messages; not in the text */
-    Loc loc;          /* MB_IN, MB_OUT: of the graph value, for messages; not in the text */
 } ModBuf;
 
 typedef struct StepArg {
