@@ -8,6 +8,7 @@
 static bool is_loop_module(Context *cx, const char *path);
 static bool import_graph(Compile *c);
 static bool import_loops(Compile *c);
+static bool check_batch(const Compile *c);
 static const char *resume_at(const Compile *c);
 static uint64_t model_hash(const Compile *c);
 
@@ -21,7 +22,7 @@ bool compile_import(Compile *c) {
     c->watch = watch_new(c->cx, o, c->needs_loops);
     if (!backend_target(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->target))
         return false;
-    const bool ok = is_loop_module(c->cx, o->model) ? import_loops(c) : import_graph(c);
+    const bool ok = (is_loop_module(c->cx, o->model) ? import_loops(c) : import_graph(c)) && check_batch(c);
     watch_time(&c->watch, "(import)", watch_now() - start);
     return ok;
 }
@@ -133,18 +134,33 @@ static bool import_loops(Compile *c) {
     return import_weights(c->cx, c->parameters, o->weights, &c->weights);
 }
 
-/* Where the pipeline starts. A graph that was laid out already must not be again, and a planned module is
- * done. */
+/* In loops the batch and the shapes are numbers everywhere, and so they may be in a graph. */
+static bool check_batch(const Compile *c) {
+    const int64_t is = c->source ? c->source->batch : c->loaded->batch;
+    const Loc loc = {.file = c->o->model};
+    if (c->o->batch && c->o->batch != is)
+        return diag_error(&c->cx->diag, DIAG_OUT_OF_RANGE, &loc,
+                          "--batch %lld: this file has been made for a batch of %lld, and no other",
+                          (long long)c->o->batch, (long long)is);
+    if (c->loaded && c->o->shapes.len)
+        return diag_error(&c->cx->diag, DIAG_INPUT_SHAPE, &loc,
+                          "--input-shape %s: the shapes of loop IR cannot be changed", c->o->shapes.data[0]);
+    return true;
+}
+
+/* Where the pipeline starts. What was chosen is not chosen again, nor laid out what has layouts: where
+ * `layout` has nothing to do it may have run before. A planned module is done. */
 static const char *resume_at(const Compile *c) {
     const Graph *g = c->source;
     if (!g)
         return c->loaded->planned ? "" : NULL;
-    bool laid_out = false;
+    bool chosen = false, laid_out = false;
     for (uint32_t i = 0; i < g->nodes.len; i++)
-        laid_out |= g->nodes.data[i].choice != NULL;
+        chosen |= g->nodes.data[i].choice != NULL;
     for (uint32_t v = 0; v < g->values.len; v++)
         laid_out |= !layout_is_dense(&g->values.data[v].type.layout);
-    return laid_out ? strstr(pipeline_infer, "lower") : NULL;
+    const char *layout = strstr(pipeline_infer, "layout,");
+    return laid_out ? layout + strlen("layout,") : chosen ? layout : NULL;
 }
 
 /* A hash of the model's structure, for the descriptor: of its text, so equal models agree on every machine.

@@ -92,9 +92,10 @@ class Cli(unittest.TestCase):
             (["--weihgts=x", "net.cnnir"], "is it --weights?"),
             (["-z", "net.cnnir"], "unknown or incomplete option -z"),
             (["net.cnnir", "other.cnnir"], "one MODEL at a time"),
-            (["net.cnnir", "--batch", "0"], "--batch takes an integer from 1"),
+            (["net.cnnir", "--batch", "0"], "--batch takes an integer from 1 to 65536, not \"0\""),
+            (["net.cnnir", "--batch", "65537"], "--batch takes an integer from 1 to 65536, not"),
             (["net.cnnir", "--batch", "2x"], "--batch takes an integer"),
-            (["net.cnnir", "--init-seed", "-1"], "--init-seed takes an integer from 0"),
+            (["net.cnnir", "--init-seed", "-1"], "--init-seed takes an integer from 0 to 9200000000000000000, not"),
             (["net.cnnir", "--emit=obj,oops"], "not \"oops\""),
             (["net.cnnir", "--emit="], "at least one kind"),
             (["net.cnnir", "-o", "-"], "-o - writes one file"),
@@ -277,6 +278,28 @@ class Cli(unittest.TestCase):
         self.cnnc("net.cnnir", "-q", "--emit=loops", "-o", "full.cnnir")
         self.cnnc("l.cnnir", "-q", "--emit=loops", "-o", "resumed.cnnir")
         self.assertEqual((self.dir / "full.cnnir").read_text(), (self.dir / "resumed.cnnir").read_text())
+
+    def test_resume_anywhere(self):
+        """Every file of --dump-dir goes on from where it stands, to the same loops."""
+        self.cnnc(LENET, "-q", "--dump-dir=dump", "--emit=loops", "-o", "full.cnnir")
+        want = (self.dir / "full.cnnir").read_text()
+        for p in sorted((self.dir / "dump").iterdir()):
+            self.assertEqual(self.cnnc(str(p), "--emit=loops", "-o", "-").stdout, want, p.name)
+        choose = next((self.dir / "dump").glob("*-choose.cnnir"))
+        self.assertEqual(self.run_lenet(str(choose), "-w", WEIGHTS), self.run_lenet(LENET))
+
+    def test_resume_batch(self):
+        """Graphs take another batch; loops, and graphs whose shapes hold it, refuse it."""
+        (self.dir / "fixed.cnnir").write_text(NET.replace("batch 1", "batch 2 fixed"))
+        self.cnnc("net.cnnir", "-q", "--emit=graph,loops", "--batch=2", "-o", "m.o")
+        self.assertIn("batch 3", self.cnnc("m.graph.cnnir", "--batch=3", "--stop-after=fuse").stdout)
+        for name in ("m.loops.cnnir", "fixed.cnnir"):
+            self.cnnc(name, "-q", "--batch=2", "-o", "x.o")
+            for args in ([name, "-o", "y.o"], ["run", name, "-i", "a.npy", "-i", "b.npy"], ["info", name]):
+                r = self.cnnc(*args, "--batch=3", status=1)
+                self.assertIn(f"{name}: error: --batch 3: this file has been made for a batch of 2", r.stderr)
+        r = self.cnnc("m.loops.cnnir", "--input-shape=a=5", status=1)
+        self.assertIn("cannot be changed [input-shape]", r.stderr)
 
     def test_resume_with_weights(self):
         self.cnnc(LENET, "-q", "--emit=graph,loops", "-o", "m.o")
