@@ -1,8 +1,6 @@
-/* Equal kernels once: layers of one shape share code. Steps are re-pointed to the first of each kind, kernels
- * that no step calls are dropped, and the rest get names that count per kind: conv_direct_0, conv_direct_1.
- */
+/* Equal kernels once: layers of one shape share code. Steps are re-pointed to the first of each kind, which
+ * keeps its name, so that it can be followed from dump to dump; kernels that no step calls are dropped. */
 #include "passes/passes.h"
-#include <string.h>
 
 #define NO_KERNEL UINT32_MAX
 
@@ -30,29 +28,6 @@ static uint32_t *find_equal(const LoopModule *m) {
     return representative;
 }
 
-/* The name without a final _123. */
-static const char *base_name(Context *cx, const char *name) {
-    size_t n = strlen(name), end = n;
-    while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9')
-        end--;
-    return end < n && end > 1 && name[end - 1] == '_' ? intern_n(cx, name, end - 1) : intern(cx, name);
-}
-
-/* Base names never end in _123 themselves after one is taken off, or keep it for all, so results differ. */
-static void rename_kernels(LoopModule *m) {
-    const uint32_t n = m->kernels.len;
-    const char **base = NEW_ARRAY(&m->cx->arena, const char *, n);
-    uint32_t *count = NEW_ARRAY(&m->cx->arena, uint32_t, n); /* at the first kernel of a base */
-    for (uint32_t i = 0; i < n; i++) {
-        Kernel *k = m->kernels.data[i];
-        uint32_t first = 0;
-        base[i] = base_name(m->cx, k->name);
-        while (base[first] != base[i]) /* few bases: most kernels are found at once */
-            first++;
-        k->name = intern_f(m->cx, "%s_%u", base[i], count[first]++);
-    }
-}
-
 bool pass_merge(Unit *u) {
     LoopModule *m = u->loops;
     const uint32_t n = m->kernels.len;
@@ -78,6 +53,5 @@ bool pass_merge(Unit *u) {
             Step *step = &m->entries.data[e].steps.data[s];
             step->kernel = number[step->kernel];
         }
-    rename_kernels(m);
     return true;
 }

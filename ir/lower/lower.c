@@ -26,7 +26,7 @@ static void add_params(LowerKernel *lk) {
 
 LowerKernel lower_begin(Lower *lw, const Node *n, const char *kernel_name) {
     LowerKernel lk = {.lw = lw, .n = n, .lanes = target_lanes(lw->target, 4)};
-    lk.b = lb_begin(lw->cx, intern_f(lw->cx, "%s_%u", kernel_name, lw->m->kernels.len));
+    lk.b = lb_begin(lw->cx, intern_f(lw->cx, "%s.k%u", kernel_name, lw->m->kernels.len));
     lk.b.contract = lw->contract;
     add_params(&lk);
     return lk;
@@ -50,7 +50,7 @@ bool lower_end(LowerKernel *lk) {
 bool lower_copy(Lower *lw, uint32_t from, uint32_t to, const char *name) {
     Arena *a = &lw->cx->arena;
     const Type *t = &lw->m->bufs.data[to].type;
-    LBuild b = lb_begin(lw->cx, intern_f(lw->cx, "copy_%u", lw->m->kernels.len));
+    LBuild b = lb_begin(lw->cx, intern_f(lw->cx, "copy.k%u", lw->m->kernels.len));
     uint32_t src = lb_param(&b, "input", LB_IN, t->dtype, physical_extent(t));
     uint32_t dst = lb_param(&b, "out", LB_OUT, t->dtype, physical_extent(t));
     Idx i = lb_for_vector(&b, "i", lb_c(&b, 0), lb_dim(&b, physical_extent(t)),
