@@ -64,6 +64,9 @@ bool key_missing(const JsonDoc *d, const Json *object, const KeySet *k, const ch
 /* json_layers.c: the list "layers". */
 void import_layers(ModelImport *m, const Json *layers);
 
+/* import.c: are there as many classes as features of the first output? `loc`: of the list. */
+bool check_classes(const Graph *g, const Loc *loc);
+
 /* weights.c: `strict`: tensors that the graph does not know are errors. */
 bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, Weights *out);
 

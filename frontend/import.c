@@ -11,6 +11,23 @@ static bool ends_with(const char *s, const char *end) {
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
+bool check_classes(const Graph *g, const Loc *loc) {
+    if (!g->n_classes || !g->outputs.len)
+        return true;
+    const GraphOutput *o = &g->outputs.data[0];
+    const Type *t = &g->values.data[o->value].type;
+    const int at = t->rank > 0 && t->dim[0].by_n; /* behind the batch */
+    const int64_t features = t->rank > at ? t->dim[at].size : 1;
+    if (features == g->n_classes)
+        return true;
+    StrBuf sb = sb_new(&g->cx->arena);
+    type_print(&sb, t);
+    diag_error(&g->cx->diag, DIAG_CLASS_COUNT, loc,
+               "there are %u classes, but the first output has %lld features", g->n_classes,
+               (long long)features);
+    return diag_hint(&g->cx->diag, "it is \"%s\", %s", o->name, sb_str(&sb));
+}
+
 static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o) {
     FileData file;
     if (o->n_shapes) {
@@ -21,7 +38,8 @@ static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o
     if (!file_read(cx, path, CNNIR_MAX_BYTES, &file))
         return NULL;
     Graph *g = graph_parse(cx, intern(cx, path), file.data, file.size);
-    if (g && !graph_verify(g))
+    const Loc loc = {.file = intern(cx, path)};
+    if (g && !(graph_verify(g) && check_classes(g, &loc)))
         return NULL;
     if (g && !g->n_fixed && o->batch > 0)
         g->batch = o->batch;

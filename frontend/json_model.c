@@ -441,8 +441,13 @@ static void import_root(ModelImport *m, const Json *root, WeightsRef *ref) {
     import_inputs(m, inputs);
     import_layers(m, layers);
     import_outputs(m, outputs);
-    if (m->cx->diag.errors == 0)
-        warn_unused(m);
+    if (m->cx->diag.errors > 0)
+        return; /* outputs may be missing */
+    if (classes) {
+        Loc l = model_loc(m, &(Loc){.pointer = intern(m->cx, "/classes")}, classes->offset);
+        check_classes(m->g, &l);
+    }
+    warn_unused(m);
 }
 
 Graph *import_json(Context *cx, const char *path, const ImportOptions *o, WeightsRef *weights) {

@@ -276,7 +276,7 @@ Test(frontend, inputs) {
         "[2, 3, 3], \"mean\": [0.5, 1], \"std\": [0.25, 2]}, {\"name\": \"b\", \"shape\": [4], "
         "\"dtype\": \"f32\"}], \"layers\": [{\"type\": \"ReLU\", \"inputs\": [\"a\"]}, {\"type\": "
         "\"ReLU\", \"name\": \"r\", \"inputs\": [\"b\"]}], \"outputs\": [\"r\", {\"name\": \"y\", \"from\": "
-        "\"relu0\"}], \"classes\": [\"p\", \"q\"], \"description\": \"d\"}",
+        "\"relu0\"}], \"classes\": [\"p\", \"q\", \"r\", \"s\"], \"description\": \"d\"}",
         &o, &w);
     cr_assert(g, "%s", print_all(&cx));
     StrBuf sb = sb_new(&cx.arena);
@@ -291,7 +291,7 @@ Test(frontend, inputs) {
         cr_assert(n->name && strcmp(n->name, "a.normalize") == 0);
         cr_assert_str_eq(n->loc.pointer, "/inputs/0");
     }
-    cr_assert(g->batch == 3 && g->n_classes == 2 && g->outputs.len == 2);
+    cr_assert(g->batch == 3 && g->n_classes == 4 && g->outputs.len == 2);
     context_free(&cx);
 
     static const char *const bad[] = {
