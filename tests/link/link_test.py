@@ -7,6 +7,7 @@ several models; external weights; threads, CPU check, affinity and quota. Standa
 
 import os
 import re
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,11 @@ def symbols():
 
 
 def threads():
+    """Without `grain` each loop goes to the pool, however small the net."""
+    with open(os.path.join(ROOT, "passes", "pipelines.c")) as f:
+        pipeline = "".join(re.findall(r'"([^"]*,[^"]*)"', f.read()))
+    check("grain," in pipeline, "no pipeline found: " + pipeline)
+    run(build("threads", [compile_net("net", "--passes=" + pipeline.replace("grain,", ""))]))
     run(build("threads", [compile_net()]))
 
 
