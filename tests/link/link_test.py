@@ -7,7 +7,6 @@ several models; external weights; threads, CPU check, affinity and quota. Standa
 
 import os
 import re
-import re
 import shutil
 import subprocess
 import sys
