@@ -1,6 +1,7 @@
 #!/bin/sh
 # The whole path on real data, from a clone on Debian 12: install what is missing, build, compile the trained
-# LeNet-5 to an object, link it into a C program and classify all Fashion-MNIST test images.
+# LeNet-5 to an object, link it into a C program and classify all Fashion-MNIST test images. Everything goes to build/;
+# build/release is the one that README.md makes, and keeps its settings.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,12 +10,12 @@ run() { # print a command, then run it
     eval "$1"
 }
 
-run 'tools/setup.sh'
-run 'cmake --preset release -DCNNC_TESTS=OFF -DCMAKE_INSTALL_PREFIX=build/prefix -DCMAKE_INSTALL_LIBDIR=lib'
-run 'cmake --build --preset release'
-run 'cmake --install build/release >build/install.log'
-run 'export PATH="$PWD/build/prefix/bin:$PATH" PKG_CONFIG_PATH="$PWD/build/prefix/lib/pkgconfig"'
 mkdir -p build/demo
+run 'tools/setup.sh'
+run 'cmake --preset release'
+run 'cmake --build --preset release --target cnnc cnnrt cnnrt-data'
+run 'cmake --install build/release --prefix build/demo/prefix >build/demo/install.log'
+run 'export PATH="$PWD/build/demo/prefix/bin:$PATH" PKG_CONFIG_PATH=build/demo/prefix/lib/pkgconfig'
 run 'cnnc examples/lenet5/lenet5.json -o build/demo/lenet5.o'
 run 'cc -O2 -Ibuild/demo examples/lenet5/classify.c build/demo/lenet5.o $(pkg-config --cflags --libs cnnrt cnnrt-data) -o build/demo/classify'
 run 'build/demo/classify | tee build/demo/classify.out'
