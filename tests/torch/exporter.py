@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -174,6 +175,16 @@ def command(directory):
     check(ok, "without PyTorch: %d, %s" % (r.returncode, r.stderr))
 
 
+def documented(directory):
+    """docs/export.md has every option and every layer."""
+    script = os.path.join(ROOT, "tools", "export_torch.py")
+    text = subprocess.run([sys.executable, script, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    with open(os.path.join(ROOT, "docs", "export.md")) as f:
+        page = f.read()
+    for word in set(re.findall(r"--[a-z-]+", text)) - {"--help"} | {k.__name__ for k in export_torch.LAYERS}:
+        check(word in page, "docs/export.md lacks " + word)
+
+
 def generated(directory):
     """The committed ResNets are what tools/make_resnet.py makes."""
     import make_resnet
@@ -186,7 +197,7 @@ def generated(directory):
 
 def main():
     with workplace() as directory:
-        for test in (functional, spelt, faults, wrong_examples, command, generated):
+        for test in (functional, spelt, faults, wrong_examples, command, documented, generated):
             test(directory)
             print("ok", test.__name__)
 
