@@ -65,7 +65,7 @@ static void report(const Process *p, const Times *times) {
     const double flops = c->source ? graph_flops(c->source, n) : 0;
     if (!c->o->json) {
         printf("%s on %s, batch %lld, %u thread%s: min %.4g ms, median %.4g ms in %u calls; %.4g images/s",
-               p->model->name, c->target.cpu, (long long)n, p->threads, p->threads == 1 ? "" : "s",
+               compile_model_name(c), c->target.cpu, (long long)n, p->threads, p->threads == 1 ? "" : "s",
                least * 1e3, median * 1e3, times->len, (double)n / median);
         if (flops > 0)
             printf(", %.4g GFLOP/s (%.4g GFLOP a call)", flops / median * 1e-9, flops * 1e-9);
@@ -73,7 +73,7 @@ static void report(const Process *p, const Times *times) {
         return;
     }
     JsonOut j = json_begin(&c->cx->arena, "cnnc-bench/1");
-    json_text(&j, "model", p->model->name);
+    json_text(&j, "model", compile_model_name(c));
     json_text(&j, "cpu", c->target.cpu);
     json_int(&j, "batch", n);
     json_int(&j, "threads", p->threads);

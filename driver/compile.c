@@ -183,6 +183,10 @@ static uint64_t model_hash(const Compile *c) {
 
 /* ---- The command ---- */
 
+const char *compile_model_name(const Compile *c) {
+    return c->source ? c->source->name : c->loaded->name;
+}
+
 int compile_fault(const Compile *c) {
     return c->internal || c->unit.internal ? STATUS_INTERNAL : STATUS_INPUT;
 }

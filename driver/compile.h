@@ -42,6 +42,8 @@ bool compile_all(Compile *c);
 
 /* The command: compile and write the files asked for. An exit status. */
 int compile_main(Context *cx, const Options *o);
+/* The model's name as its file has it; `name` is that made an identifier. */
+const char *compile_model_name(const Compile *c);
 /* STATUS_INPUT or STATUS_INTERNAL, for a compilation that failed. */
 int compile_fault(const Compile *c);
 

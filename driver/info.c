@@ -112,8 +112,9 @@ static double ratio(const LoopModule *m) {
 
 static void print_memory(const Compile *c, Arena *a) {
     const LoopModule *m = c->loops;
-    printf("\nfor %s, batch %lld: %u kernels; %u steps in a call, %u to pack the weights\n", c->target.cpu,
-           (long long)m->batch, m->kernels.len, steps_of(m, "infer"), steps_of(m, "prepare"));
+    printf("%sfor %s, batch %lld: %u kernels; %u steps in a call, %u to pack the weights\n",
+           c->source ? "\n" : "", c->target.cpu, (long long)m->batch, m->kernels.len, steps_of(m, "infer"),
+           steps_of(m, "prepare"));
     printf("workspace   %12s bytes; the largest live set is %s, ratio %.3f\n", grouped(a, m->work_bytes),
            grouped(a, m->live_bytes), ratio(m));
     printf("scratch     %12s bytes a thread\n", grouped(a, m->scratch_bytes));
@@ -143,7 +144,7 @@ static void json_layers(JsonOut *j, const Graph *g, Arena *a) {
 static void print_json(const Compile *c, Arena *a) {
     const LoopModule *m = c->loops;
     JsonOut j = json_begin(a, "cnnc-info/1");
-    json_text(&j, "model", c->source ? c->source->name : c->loaded->name);
+    json_text(&j, "model", compile_model_name(c));
     if (c->source)
         json_layers(&j, c->source, a);
     if (m && m->planned) {

@@ -4,13 +4,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static int explain(const char *tag) {
-    for (int i = 0; i < DIAG_COUNT; i++)
-        if (!strcmp(diag_tag((DiagId)i), tag)) {
-            printf("%s: %s\n", tag, diag_what((DiagId)i));
-            return STATUS_OK;
-        }
-    fprintf(stderr, "cnnc: error: there is no diagnostic \"%s\"; docs/diagnostics.md lists them\n", tag);
+/* A tag as diagnostics print it, or without the brackets. */
+static int explain(Context *cx, const char *tag) {
+    const char *tags[DIAG_COUNT];
+    if (*tag == '[')
+        tag = arena_strndup(&cx->arena, tag + 1, strcspn(tag + 1, "]"));
+    for (int i = 0; i < DIAG_COUNT; i++) {
+        tags[i] = diag_tag((DiagId)i);
+        if (strcmp(tags[i], tag) != 0)
+            continue;
+        printf("%s: %s\n", tag, diag_what((DiagId)i));
+        return STATUS_OK;
+    }
+    const char *near = diag_nearest(tag, tags, DIAG_COUNT);
+    fprintf(stderr, "cnnc: error: there is no diagnostic \"%s\"", tag);
+    fprintf(stderr, near ? " (is it \"%s\"?)\n" : "; docs/diagnostics.md lists them\n", near);
     return STATUS_USAGE;
 }
 
@@ -43,7 +51,7 @@ static int run_command(Context *cx, const Options *o) {
     if (o->list_passes)
         return list_passes();
     if (o->explain)
-        return explain(o->explain);
+        return explain(cx, o->explain);
     return mains[o->command](cx, o);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef enum OptKind { OPT_FLAG, OPT_INT, OPT_REAL, OPT_TEXT, OPT_LIST } OptKind;
 
@@ -216,6 +217,27 @@ static int unknown_option(Context *cx, Command c, const char *word) {
     return usage_error(c, message);
 }
 
+/* Models end in .json or .cnnir; a bare word, unless there is such a file, was meant as a command. */
+static bool looks_like_file(const char *word) {
+    return strpbrk(word, "./") || access(word, F_OK) == 0;
+}
+
+static int unknown_command(Context *cx, const char *word) {
+    const char *names[CMD_COUNT - 1];
+    for (int i = 1; i < CMD_COUNT; i++)
+        names[i - 1] = commands[i].name;
+    const char *near = diag_nearest(word, names, CMD_COUNT - 1);
+    if (near && !strcmp(near, word))
+        return usage_error(CMD_COMPILE,
+                           arena_printf(&cx->arena, "the command comes first: cnnc %s ...", word));
+    return usage_error(
+        CMD_COMPILE,
+        near
+            ? arena_printf(&cx->arena, "there is no command \"%s\" (is it \"%s\"?)", word, near)
+            : arena_printf(&cx->arena,
+                           "\"%s\" is neither a command (run, bench, verify, info, help) nor a MODEL", word));
+}
+
 static int parse_words(Context *cx, int argc, char **argv, Options *o) {
     Getopt t;
     getopt_tables(o->command, &t);
@@ -237,6 +259,8 @@ static int parse_words(Context *cx, int argc, char **argv, Options *o) {
         if (status)
             return status;
     }
+    if (o->command == CMD_COMPILE && optind < argc && !looks_like_file(argv[optind]))
+        return unknown_command(cx, argv[optind]);
     if (optind + 1 < argc)
         return usage_error(
             o->command, arena_printf(&cx->arena, "one MODEL at a time: what is \"%s\"?", argv[optind + 1]));
@@ -304,6 +328,8 @@ static int check(Context *cx, Options *o) {
     if (o->math && strcmp(o->math, "default") != 0 && strcmp(o->math, "exact") != 0)
         return usage_error(o->command,
                            arena_printf(&cx->arena, "--math is default or exact, not \"%s\"", o->math));
+    if (o->dump_dir && !*o->dump_dir)
+        return usage_error(o->command, "--dump-dir needs a name");
     if (o->weights && o->init_seed >= 0)
         return usage_error(o->command, "--weights and --init-seed exclude each other");
     const int status = parse_emit(cx, o);
@@ -312,6 +338,11 @@ static int check(Context *cx, Options *o) {
 
 int options_parse(Context *cx, int argc, char **argv, Options *out) {
     *out = (Options){.init_seed = -1, .seconds = 3, .rtol = 1e-4};
+    if (argc > 1 && !strcmp(argv[1], "help")) { /* cnnc help [COMMAND] */
+        out->help = true;
+        argv[1] = argv[0];
+        argc--, argv++;
+    }
     for (int i = CMD_COMPILE + 1; argc > 1 && i < CMD_COUNT; i++)
         if (!strcmp(argv[1], commands[i].name))
             out->command = (Command)i;

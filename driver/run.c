@@ -116,7 +116,7 @@ static void print_results(const Run *r) {
 
 static void print_json(const Run *r) {
     JsonOut j = json_begin(&r->c.cx->arena, "cnnc-run/1");
-    json_text(&j, "model", r->p.model->name);
+    json_text(&j, "model", compile_model_name(&r->c));
     json_text(&j, "cpu", r->c.target.cpu);
     json_int(&j, "images", r->n);
     json_open(&j, "outputs", '[');
@@ -154,7 +154,7 @@ static bool run(Run *r) {
         return false;
     if (r->c.o->json)
         print_json(r);
-    else if (!r->c.o->outputs.len && !r->c.o->quiet)
+    else if (!r->c.o->outputs.len)
         print_results(r);
     return true;
 }

@@ -13,7 +13,8 @@
 
 typedef struct Row {
     const char *what, *name, *layer;
-    double error; /* largest error over largest value */
+    const char *layout; /* of a value that is not dense; one value may be there in several */
+    double error;       /* largest error over largest value */
 } Row;
 
 typedef struct Verify {
@@ -108,8 +109,18 @@ static double relative(Worst w) {
     return w.error == 0 ? 0 : w.value > 0 ? w.error / w.value : INFINITY;
 }
 
-static void add_row(Verify *v, const char *what, const char *name, const char *layer, double error) {
-    vec_push(&v->shipped.cx->arena, &v->rows, (Row){what, name, layer, error});
+static void add_row(Verify *v, const char *what, const char *name, double error) {
+    vec_push(&v->shipped.cx->arena, &v->rows, (Row){.what = what, .name = name, .error = error});
+}
+
+static void add_value(Verify *v, const Step *s, const Type *type, double error) {
+    Row r = {.what = "value", .name = s->origin, .layer = s->name, .error = error};
+    if (!layout_is_dense(&type->layout)) {
+        StrBuf sb = sb_new(&v->shipped.cx->arena);
+        layout_print(&sb, type);
+        r.layout = sb_str(&sb);
+    }
+    vec_push(&v->shipped.cx->arena, &v->rows, r);
 }
 
 /* The elements of `data`, which lie as `type` says, against the dense reference. */
@@ -156,8 +167,7 @@ static void compare_values(Verify *v) {
         const Type *type = NULL;
         const float *data = id == NO_VALUE ? NULL : tapped_data(v, s, &type);
         if (data && v->reference[id].data && same_shape(type, v->n, &v->reference[id]))
-            add_row(v, "value", s->origin, s->name,
-                    relative(compare_layout(type, v->n, data, &v->reference[id])));
+            add_value(v, s, type, relative(compare_layout(type, v->n, data, &v->reference[id])));
     }
 }
 
@@ -165,14 +175,14 @@ static void compare_outputs(Verify *v) {
     for (uint32_t i = 0; i < v->n_out; i++) {
         const size_t count = tensor_elems_for(&v->out[i], v->n);
         if (v->tapped.code.data && memcmp(v->outputs[i], v->tap_outputs[i], count * sizeof(float)) != 0)
-            add_row(v, "both plans", v->out[i].name, NULL, INFINITY);
+            add_row(v, "both plans", v->out[i].name, INFINITY);
         if (!v->reference)
             continue;
         const Tensor *want = &v->reference[v->shipped.source->outputs.data[i].value];
         Worst w = {0};
         for (size_t k = 0; k < count; k++)
             worse(&w, (double)v->outputs[i][k], want->data[k]);
-        add_row(v, "output", v->out[i].name, NULL, relative(w));
+        add_row(v, "output", v->out[i].name, relative(w));
     }
 }
 
@@ -190,7 +200,7 @@ static bool compare_expected(Verify *v) {
         Worst w = {0};
         for (size_t k = 0; k < a.count; k++)
             worse(&w, (double)v->outputs[i][k], (double)a.data[k]);
-        add_row(v, "expected", v->out[i].name, NULL, relative(w));
+        add_row(v, "expected", v->out[i].name, relative(w));
     }
     return true;
 }
@@ -203,10 +213,11 @@ static bool within(const Verify *v, const Row *r) {
 
 static void print_rows(const Verify *v) {
     const Row *worst = NULL;
-    printf("%-12s %-32s %10s\n", "", "", "error");
+    printf("%-12s %-24s %-16s %10s\n", "", "", "layout", "error");
     for (uint32_t i = 0; i < v->rows.len; i++) {
         const Row *r = &v->rows.data[i];
-        printf("%-12s %-32s %10.2e%s\n", r->what, r->name, r->error, within(v, r) ? "" : "  too large");
+        printf("%-12s %-24s %-16s %10.2e%s\n", r->what, r->name, r->layout ? r->layout : "", r->error,
+               within(v, r) ? "" : "  too large");
         if (!worst || r->error > worst->error)
             worst = r;
     }
@@ -219,7 +230,7 @@ static void print_rows(const Verify *v) {
 
 static void print_json(const Verify *v) {
     JsonOut j = json_begin(&v->shipped.cx->arena, "cnnc-verify/1");
-    json_text(&j, "model", v->p.model->name);
+    json_text(&j, "model", compile_model_name(&v->shipped));
     json_text(&j, "cpu", v->shipped.target.cpu);
     json_int(&j, "batch", v->n);
     json_real(&j, "rtol", v->shipped.o->rtol);
@@ -230,6 +241,7 @@ static void print_json(const Verify *v) {
         json_text(&j, "what", r->what);
         json_text(&j, "name", r->name);
         json_text(&j, "layer", r->layer);
+        json_text(&j, "layout", r->layout);
         json_real(&j, "error", r->error);
         json_bool(&j, "ok", within(v, r));
         json_close(&j, '}');
@@ -289,7 +301,7 @@ static bool verify(Verify *v) {
         return false;
     if (v->shipped.o->json)
         print_json(v);
-    else if (!v->shipped.o->quiet)
+    else
         print_rows(v);
     return judge(v);
 }

@@ -38,11 +38,11 @@ void watch_print_times(const Watch *w) {
     double total = 0;
     for (uint32_t i = 0; i < w->times.len; i++)
         total += w->times.data[i].seconds;
-    fprintf(stderr, "   seconds     %%  what\n");
+    fprintf(stderr, "        ms     %%  what\n");
     for (uint32_t i = 0; i < w->times.len; i++)
-        fprintf(stderr, "%10.4f %5.1f  %s\n", w->times.data[i].seconds,
+        fprintf(stderr, "%10.3f %5.1f  %s\n", w->times.data[i].seconds * 1e3,
                 total > 0 ? 100 * w->times.data[i].seconds / total : 0, w->times.data[i].what);
-    fprintf(stderr, "%10.4f 100.0  total\n", total);
+    fprintf(stderr, "%10.3f 100.0  total\n", total * 1e3);
 }
 
 static bool in_list(Context *cx, const TextList *list, const char *name) {
@@ -87,10 +87,25 @@ static void dump_unit(Watch *w, const Unit *u, const char *pass) {
     arena_free(&a);
 }
 
+/* As mkdir -p does: the folders above it first. */
+static bool make_folder(Context *cx, const char *path) {
+    char *part = arena_strndup(&cx->arena, path, strlen(path));
+    for (size_t i = 1;; i++) {
+        if (part[i] != '/' && part[i])
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0777) && errno != EEXIST)
+            return diag_error(&cx->diag, DIAG_FILE_WRITE, &(Loc){.file = path},
+                              "cannot make the folder %s: %s", part, strerror(errno));
+        if (!path[i])
+            return true;
+        part[i] = '/';
+    }
+}
+
 bool watch_start(Watch *w, const Unit *u) {
-    if (w->o->dump_dir && mkdir(w->o->dump_dir, 0777) && errno != EEXIST)
-        return diag_error(&w->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = w->o->dump_dir}, "%s",
-                          strerror(errno));
+    if (w->o->dump_dir && !make_folder(w->cx, w->o->dump_dir))
+        return false;
     dump_unit(w, u, "import");
     return !w->failed;
 }

@@ -69,6 +69,9 @@ class Cli(unittest.TestCase):
         self.assertRegex(self.cnnc("--version").stdout, r"^cnnc \d+\.\d+\.\d+\n$")
         self.assertIn("default: canonicalize,", self.cnnc("--list-passes").stdout)
         self.assertIn("cannot be opened", self.cnnc("--explain", "file-read").stdout)
+        self.assertIn("cannot be opened", self.cnnc("--explain", "[file-read]").stdout)
+        self.assertEqual(self.cnnc("help").stdout, self.cnnc("--help").stdout)
+        self.assertEqual(self.cnnc("help", "verify").stdout, self.cnnc("verify", "--help").stdout)
 
     def test_documented(self):
         """docs/cli.md knows every option, docs/passes.md every pass and the pipeline."""
@@ -92,6 +95,10 @@ class Cli(unittest.TestCase):
             (["--weihgts=x", "net.cnnir"], "is it --weights?"),
             (["-z", "net.cnnir"], "unknown or incomplete option -z"),
             (["net.cnnir", "other.cnnir"], "one MODEL at a time"),
+            (["bogus"], "\"bogus\" is neither a command (run, bench, verify, info, help) nor a MODEL"),
+            (["rnu", "net.cnnir"], "there is no command \"rnu\" (is it \"run\"?)"),
+            (["help", "rnu"], "is it \"run\"?"),
+            (["-q", "bench", "net.cnnir"], "the command comes first: cnnc bench"),
             (["net.cnnir", "--batch", "0"], "--batch takes an integer from 1 to 65536, not \"0\""),
             (["net.cnnir", "--batch", "65537"], "--batch takes an integer from 1 to 65536, not"),
             (["net.cnnir", "--batch", "2x"], "--batch takes an integer"),
@@ -107,6 +114,8 @@ class Cli(unittest.TestCase):
             (["bench", "net.cnnir", "--seconds=nan"], "--seconds takes a number"),
             (["info", "net.cnnir", "--threads=2"], "unknown or incomplete option --threads"),
             (["--explain", "zzz"], "no diagnostic \"zzz\""),
+            (["--explain", "[no-weight]"], "(is it \"no-weights\"?)"),
+            (["net.cnnir", "--dump-dir="], "--dump-dir needs a name"),
         ]:
             with self.subTest(args=args):
                 self.assertIn(says, self.cnnc(*args, status=2).stderr)
@@ -122,7 +131,8 @@ class Cli(unittest.TestCase):
             (["net.cnnir", "--passes=fuse"], "an object needs the passes up to \"plan\" [pass-list]"),
             (["net.cnnir", "--passes=fuse", "--emit=loops"], "[pass-list]"),
             (["net.cnnir", "--passes=plan"], "needs \"lower\" before it [pass-list]"),
-            (["net.cnnir", "--dump-dir=net.cnnir/x"], "[file-write]"),
+            (["net.cnnir", "--dump-dir=net.cnnir/x"], "cannot make the folder net.cnnir/x: Not a directory [file-write]"),
+            (["net.cnnir", "--dump-dir=net.cnnir/x/y"], "cannot make the folder net.cnnir/x: Not a directory [file-write]"),
         ]:
             with self.subTest(args=args):
                 self.assertIn(says, self.cnnc(*args, status=1).stderr)
@@ -263,8 +273,9 @@ class Cli(unittest.TestCase):
             self.assertIn("\ngraph @lenet5(" if args != ["--print-before=plan"] else "\nmodule @lenet5", r.stderr)
             self.assertNotIn("wrote", r.stderr)
             self.assertEqual((r.stdout, self.files()), ("", ["bare.json"]))
-        self.cnnc("bare.json", "--dump-dir=dump")
+        self.cnnc("bare.json", "--dump-dir=dump/a//b/")
         self.assertEqual(self.files(), ["bare.json", "dump"])
+        self.assertTrue((self.dir / "dump/a/b/00-import.cnnir").exists())
         r = self.cnnc("bare.json", "--print-after=fuse", "--stop-after=fuse")
         self.assertEqual((r.stdout, r.stderr.count("graph @lenet5")), ("", 1))
         r = self.cnnc("bare.json", "--print-before=lower", "--emit=graph", "-o", "-")
@@ -329,6 +340,7 @@ class Cli(unittest.TestCase):
         self.assertEqual(read_npy(self.dir / "m.npy"), tuple(x * y for x, y in zip(positive, a)))
         out = self.cnnc("run", "net.cnnir", "-i", "a.npy", "-i", "b.npy").stdout
         self.assertIn("product: f32[3,4]\n  0: ", out)
+        self.assertEqual(self.cnnc("run", "net.cnnir", "-i", "a.npy", "-i", "b.npy", "-q").stdout, out)
         j = json.loads(self.cnnc("run", "net.cnnir", "-i", "a.npy", "-i", "b.npy", "--json").stdout)
         self.assertEqual((j["format"], j["outputs"][1]["shape"]), ("cnnc-run/1", [3, 4]))
         self.assertEqual(tuple(j["outputs"][1]["values"]), positive)
@@ -372,6 +384,10 @@ class Cli(unittest.TestCase):
         self.assertRegex(out, r"value +relu_2 ")
         self.assertRegex(out, r"expected +probability ")
         self.assertIn("batch 4", out)
+        self.assertRegex(out, r"value +image.normalized +\d.*\n(.*\n)*value +relu_1 +aBcd\d+b\S* +\d")
+        rows = [line[:54] for line in out.splitlines()]
+        self.assertEqual(len(rows), len(set(rows)), out)
+        self.assertIn("value", self.cnnc("verify", LENET, "-i", IMAGES, "-q").stdout)
         r = self.cnnc("verify", LENET, "-i", IMAGES, "--expect", TORCH, "--rtol=1e-12", "--json", status=1)
         self.assertIn("[mismatch]", r.stderr)
         j = json.loads(r.stdout)
@@ -380,6 +396,20 @@ class Cli(unittest.TestCase):
         write_npy(self.dir / "wrong.npy", (3, 4), [0] * 12)
         args = ["-i", "a.npy", "-i", "b.npy", "--expect", "positive=wrong.npy"]
         self.assertIn("expected positive", self.cnnc("verify", "net.cnnir", *args, status=1).stderr)
+
+    def test_json_names(self):
+        """Every command calls the model what its file calls it."""
+        (self.dir / "my.cnnir").write_text(NET.replace("@net", '@"my net"'))
+        self.cnnc("my.cnnir", "-q", "--emit=loops", "-o", "l.cnnir")
+        data = ["-i", "a.npy", "-i", "b.npy"]
+        for args in (["run", *data], ["bench", "--seconds=0"], ["verify", *data], ["info"]):
+            j = json.loads(self.cnnc(args[0], "my.cnnir", *args[1:], "--json").stdout)
+            self.assertEqual(j["model"], "my net", args)
+        self.assertTrue(self.cnnc("info", "l.cnnir").stdout.startswith("for "))
+
+    def test_times(self):
+        err = self.cnnc(LENET, "-q", "--time-passes", "--emit=loops", "-o", "/dev/null").stderr
+        self.assertRegex(err, r"^ +ms +%  what\n( +\d+\.\d{3} +\d+\.\d  \S+\n)+ +\d+\.\d{3} 100\.0  total\n$")
 
     def test_bench(self):
         j = json.loads(self.cnnc("bench", LENET, "--seconds=0.05", "--threads=2", "--batch=2", "--json").stdout)
