@@ -15,44 +15,44 @@ static bool read_fault(Context *cx, const char *path, const char *why) {
     return diag_error(&cx->diag, DIAG_FILE_READ, &loc, "cannot read the file: %s", why);
 }
 
-/* Exactly `size` bytes; false with errno, or with errno 0 at an early end. */
-static bool read_all(int fd, char *to, size_t size) {
-    for (size_t done = 0; done < size;) {
+/* The first `size` bytes of a file: 0, errno, or -1 at an early end. Nothing here may run out of the arena,
+ * which would leave the file open. */
+static int read_all(const char *path, char *to, size_t size) {
+    int error = 0,
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* NONBLOCK: a pipe must not make us wait */
+    if (fd < 0)
+        return errno;
+    for (size_t done = 0; done < size && !error;) {
         ssize_t n = read(fd, to + done, size - done);
         if (n == 0)
-            errno = 0;
-        if (n == 0 || (n < 0 && errno != EINTR))
-            return false;
+            error = -1;
+        if (n < 0 && errno != EINTR)
+            error = errno;
         done += n > 0 ? (size_t)n : 0;
     }
-    return true;
+    close(fd);
+    return error;
 }
 
 bool file_read(Context *cx, const char *path, size_t max, FileData *out) {
     *out = (FileData){0};
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* NONBLOCK: a pipe must not make us wait */
-    if (fd < 0)
-        return read_fault(cx, path, strerror(errno));
     struct stat st;
-    bool ok = false;
-    if (fstat(fd, &st) < 0) {
-        read_fault(cx, path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        read_fault(cx, path, S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a regular file");
-    } else if (st.st_size < 0 || (uintmax_t)st.st_size > max) {
+    if (stat(path, &st) < 0)
+        return read_fault(cx, path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return read_fault(cx, path, S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a regular file");
+    if (st.st_size < 0 || (uintmax_t)st.st_size > max) {
         Loc loc = {.file = intern(cx, path)};
-        diag_error(&cx->diag, DIAG_FILE_SIZE, &loc, "the file has %lld bytes; at most %zu are accepted",
-                   (long long)st.st_size, max);
-    } else {
-        size_t size = (size_t)st.st_size;
-        char *data = arena_alloc(&cx->arena, size + 1);
-        ok =
-            read_all(fd, data, size) || read_fault(cx, path, errno ? strerror(errno) : "it shrank meanwhile");
-        if (ok)
-            *out = (FileData){.data = data, .size = size};
+        return diag_error(&cx->diag, DIAG_FILE_SIZE, &loc,
+                          "the file has %lld bytes; at most %zu are accepted", (long long)st.st_size, max);
     }
-    close(fd);
-    return ok;
+    size_t size = (size_t)st.st_size;
+    char *data = arena_alloc(&cx->arena, size + 1);
+    int error = read_all(path, data, size);
+    if (error)
+        return read_fault(cx, path, error > 0 ? strerror(error) : "it shrank meanwhile");
+    *out = (FileData){.data = data, .size = size};
+    return true;
 }
 
 static bool write_fault(Context *cx, const char *path, int error) {

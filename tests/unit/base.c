@@ -3,6 +3,7 @@
 #include "ir/base/lexer.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,5 +237,24 @@ Test(base, memory_limit) {
             arena_alloc(&cx.arena, 5000);
     }
     cr_assert(cx.arena.used <= 1 << 20);
+    context_free(&cx);
+}
+
+/* A file that does not fit the arena is not left open. */
+Test(base, memory_runs_out_while_reading) {
+    static Context cx;
+    static jmp_buf oom;
+    static int before;
+    before = open("/dev/null", O_RDONLY);
+    close(before);
+    if (setjmp(oom) == 0) {
+        FileData f;
+        context_init(&cx, &oom);
+        cx.arena.limit = 1 << 10;
+        file_read(&cx, SOURCE_DIR "/README.md", 1 << 20, &f);
+        cr_assert_fail("README.md fits 1 KB");
+    }
+    cr_assert_eq(open("/dev/null", O_RDONLY), before);
+    close(before);
     context_free(&cx);
 }
