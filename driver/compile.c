@@ -42,6 +42,7 @@ bool compile_passes(Compile *c) {
     if (c->o->stop_after && !c->watch.stopped)
         return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL,
                           "--stop-after: the pass \"%s\" does not run here", c->o->stop_after);
+    watch_end(&c->watch);
     c->graph = c->unit.graph ? c->unit.graph : c->watch.graph;
     c->loops = c->unit.loops;
     return true;

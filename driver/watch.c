@@ -18,6 +18,7 @@ Watch watch_new(Context *cx, const Options *o, bool needs_loops) {
     return (Watch){.cx = cx,
                    .o = o,
                    .needs_loops = needs_loops,
+                   .seen = NEW_ARRAY(&cx->arena, bool, pass_count),
                    .progress = !o->quiet && !options_print(o) && isatty(STDERR_FILENO)};
 }
 
@@ -110,8 +111,19 @@ bool watch_start(Watch *w, const Unit *u) {
     return !w->failed;
 }
 
+void watch_end(const Watch *w) {
+    for (uint32_t i = 0; i < pass_count; i++) {
+        const char *name = pass_table[i].name;
+        if (!w->seen[i] &&
+            (in_list(w->cx, &w->o->print_before, name) || in_list(w->cx, &w->o->print_after, name)))
+            diag_warning(&w->cx->diag, DIAG_PASS_LIST, NULL,
+                         "nothing to print: the pass \"%s\" does not run here", name);
+    }
+}
+
 bool watch_pass(void *arg, const Unit *u, const Pass *p, bool before, bool changed, double seconds) {
     Watch *w = arg;
+    w->seen[p - pass_table] = true;
     if (before) {
         if (in_list(w->cx, &w->o->print_before, p->name))
             print_unit(w, u, "before", p->name);

@@ -19,6 +19,7 @@ typedef struct Watch {
     bool failed;      /* a dump could not be written */
     Graph *graph;     /* the graph that `lower` got */
     uint32_t done;    /* passes so far, for names in --dump-dir */
+    bool *seen;       /* by pass: it was reached */
     VEC(Timing) times;
 } Watch;
 
@@ -27,6 +28,8 @@ Watch watch_new(Context *cx, const Options *o, bool needs_loops);
 bool watch_pass(void *arg, const Unit *u, const Pass *p, bool before, bool changed, double seconds);
 /* The unit as it is before any pass goes to --dump-dir as 00-import.cnnir. */
 bool watch_start(Watch *w, const Unit *u);
+/* Warn about passes that were to be printed and never came. */
+void watch_end(const Watch *w);
 /* Say what is being done now (NULL: nothing, wipe the line), and note how long something took. */
 void watch_progress(const Watch *w, const char *what);
 void watch_time(Watch *w, const char *what, double seconds);

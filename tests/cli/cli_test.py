@@ -265,6 +265,11 @@ class Cli(unittest.TestCase):
             self.assertIn("does not run here [pass-list]", self.cnnc(*args, status=1).stderr)
         self.assertEqual(self.files(), ["l.cnnir"])
 
+    def test_print_never(self):
+        self.cnnc("net.cnnir", "-q", "--emit=loops", "-o", "l.cnnir")
+        for args in (["l.cnnir", "--print-after=fuse"], ["net.cnnir", "--print-before=cse,fuse", "--stop-after=cse"]):
+            self.assertIn("warning: nothing to print: the pass \"fuse\" does not run here", self.cnnc(*args).stderr)
+
     def test_just_look(self):
         """Printing or dumping with neither -o nor --emit writes no file, and needs no weights."""
         (self.dir / "bare.json").write_text(pathlib.Path(LENET).read_text().replace('"weights": "lenet5.safetensors",', ""))
