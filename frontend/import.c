@@ -83,7 +83,7 @@ static bool find_weights(Context *cx, const Graph *g, const char *path, const We
     if (o->weights_optional)
         return true;
     Loc loc = {.file = intern(cx, path)};
-    diag_error(&cx->diag, DIAG_NO_WEIGHTS, &loc, "the model has %u parameters, but no weights",
+    diag_error(&cx->diag, DIAG_NO_WEIGHTS, &loc, "the model has %u parameter tensors, but no weights",
                g->params.len);
     return diag_hint(
         &cx->diag, "name a file with --weights or with \"weights\" in the model, or ask for random ones with "
