@@ -123,7 +123,7 @@ static bool import_loops(Compile *c) {
     if (!file_read(c->cx, o->model, TEXT_LIMIT, &file))
         return false;
     c->loaded = loops_parse(c->cx, o->model, file.data, file.size);
-    if (!c->loaded || !loops_verify(c->loaded, c->loaded->planned))
+    if (!c->loaded || !loops_verify(c->loaded, c->loaded->planned) || !loops_verify_file(c->loaded))
         return false;
     c->name = backend_c_name(c->cx, o->name ? o->name : c->loaded->name);
     c->parameters = parameters_of(c->cx, c->loaded);

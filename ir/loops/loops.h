@@ -211,6 +211,9 @@ LoopModule *loops_parse(Context *cx, const char *file, const char *text, size_t 
 /* Reports DIAG_IR_INVALID. `expanded`: also that no unroll or vector loop is left and register indices are
  * literal. */
 bool loops_verify(const LoopModule *m, bool expanded);
+/* What a module read from a file must also satisfy, after loops_verify: it has an entry `infer` that writes
+ * all outputs, `prepare` makes all that `infer` reads, and every access provably stays inside its buffer. */
+bool loops_verify_file(const LoopModule *m);
 uint64_t kernel_hash(const Kernel *k); /* structural; names of values do not count */
 bool kernel_equal(const Kernel *a, const Kernel *b);
 

@@ -135,6 +135,8 @@ static bool check_arg(Modules *v, const Entry *e, const Step *s, uint32_t i) {
 }
 
 static void check_entry(Modules *v, const Entry *e) {
+    if (strcmp(e->name, "infer") != 0 && strcmp(e->name, "prepare") != 0)
+        fault(v, NULL, "entry @%s is never called: entries are @infer and @prepare", e->name);
     for (uint32_t i = 0; i < e->steps.len && !diag_full(&v->cx->diag); i++) {
         const Step *s = &e->steps.data[i];
         if (s->kernel >= v->m->kernels.len || (!s->args && v->m->kernels.data[s->kernel]->n_params)) {

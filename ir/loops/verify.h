@@ -30,9 +30,10 @@ typedef struct Verify {
 
 /* Report a fault of statement s (NULL: of the kernel). Always false. */
 bool verify_fault(Verify *v, const Stmt *s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-bool verify_ids(Verify *v, const Stmt *s);   /* every number in s means something */
-bool verify_types(Verify *v, const Stmt *s); /* result, arguments and buffer fit the operation */
-void verify_kernel(Verify *v);               /* scopes, types, loops; v->ok tells */
-void verify_bounds(Verify *v, int64_t n);    /* after verify_kernel found no fault */
+bool verify_ids(Verify *v, const Stmt *s);               /* every number in s means something */
+bool verify_types(Verify *v, const Stmt *s);             /* result, arguments and buffer fit the operation */
+void verify_kernel(Verify *v);                           /* scopes, types, loops; v->ok tells */
+void verify_bounds(Verify *v, int64_t n);                /* after verify_kernel found no fault */
+bool prove_bounds(const LoopModule *m, const Kernel *k); /* prove.c; reports what cannot be proved */
 
 #endif

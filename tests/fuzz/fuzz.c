@@ -102,7 +102,7 @@ static bool read_graph(Case *c) {
 
 static bool read_loops(Case *c) {
     LoopModule *m = loops_parse(&c->cx, "fuzz.cnnir", (const char *)c->text->data, c->text->size);
-    if (!m || !loops_verify(m, m->planned))
+    if (!m || !loops_verify(m, m->planned) || !loops_verify_file(m))
         return false;
     StrBuf one = sb_new(&c->cx.arena), two = sb_new(&c->cx.arena);
     loops_print(&one, m, NULL);

@@ -74,6 +74,7 @@ static bool round_trip(void *arg, const Unit *u, const Pass *p, bool before, boo
     else
         again.graph = graph_parse(&cx, "dump", sb_str(&first), first.len);
     cr_assert(again.loops || again.graph, "%s after %s: %s", model, p->name, messages());
+    cr_assert(!again.loops || loops_verify_file(again.loops), "%s after %s: %s", model, p->name, messages());
     text_of(&second, &again);
     cr_assert(!strcmp(sb_str(&first), sb_str(&second)), "%s: the text after %s changes when read back", model,
               p->name);
@@ -89,13 +90,14 @@ static LoopModule *compile(Graph *g, const Target *t, const char *passes, PassHo
 }
 
 Test(pipeline, text_after_each_pass) {
-    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-        Weights w;
-        Graph *g = import(&examples[i], &w);
-        Target t = made_up_target(32);
-        compile(g, &t, NULL, round_trip);
-        context_free(&cx);
-    }
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+        for (uint32_t bytes = 16; bytes <= 64; bytes *= 2) {
+            Weights w;
+            Graph *g = import(&examples[i], &w);
+            Target t = made_up_target(bytes);
+            compile(g, &t, NULL, round_trip);
+            context_free(&cx);
+        }
 }
 
 /* ---- Values ---- */
