@@ -615,9 +615,15 @@ def main(argv):
     print("wrote " + ", ".join([a.o + ".json", a.o + ".safetensors"] + arrays))
 
 
-if __name__ == "__main__":
+def command(argv):
+    """The exit status of the command."""
     try:
-        main(sys.argv[1:])
+        main(argv)
     except (ExportError, OSError, RuntimeError) as e:
         print("export_torch: error: %s" % e, file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))
