@@ -16,18 +16,16 @@ failed=0
 for kind in $kinds; do
     n=$count
     case $kind in
-    model) seeds="$here/seeds/model/*.json $root/examples/lenet5/lenet5.json $root/examples/simplecnn/simplecnn.json" ;;
-    weights) seeds="$here/seeds/weights/*.safetensors" ;;
-    graph) seeds="$here/seeds/graph/*.cnnir" ;;
-    loops) seeds="$here/seeds/loops/*.cnnir" ;;
-    npy) seeds="$here/seeds/npy/*.npy" && n=$((count * 2 / 5)) ;;
+    model) set -- "$here"/seeds/model/*.json "$root/examples/lenet5/lenet5.json" "$root/examples/simplecnn/simplecnn.json" ;;
+    weights) set -- "$here"/seeds/weights/*.safetensors ;;
+    graph) set -- "$here"/seeds/graph/*.cnnir ;;
+    loops) set -- "$here"/seeds/loops/*.cnnir ;;
+    npy) set -- "$here"/seeds/npy/*.npy && n=$((count * 2 / 5)) ;;
     esac
-    # shellcheck disable=SC2086
-    if ! "$fuzz" "$kind" "$n" "$seed" $seeds; then
+    if ! "$fuzz" "$kind" "$n" "$seed" "$@"; then
         failed=1
         index=$(cat "$FUZZ_PROGRESS")
-        # shellcheck disable=SC2086
-        "$fuzz" "$kind" one "$index" "$seed" $seeds >"fuzz-$kind-failure"
+        "$fuzz" "$kind" one "$index" "$seed" "$@" >"fuzz-$kind-failure"
         echo "the last case was $index; it is in fuzz-$kind-failure"
     fi
 done
