@@ -86,18 +86,27 @@ static void choose_ic_block(const Target *t, Choice *c, const Type *w, const Typ
             c->ic_block = ib;
 }
 
-static bool comes_planar(const Graph *g, ValueId v) {
-    const Value *x = &g->values.data[v];
-    if (x->kind != VK_RESULT)
-        return true;
-    return op_desc(g->nodes.data[x->def].op)->flags & OP_VIEW;
+/* Does this node's result lie planar, as `layout` will have it? Convolutions make channel blocks; pools and
+ * pointwise nodes follow what they read. `planar` knows the values before. */
+static bool stays_planar(const Graph *g, const Node *n, int32_t algorithm, const bool *planar) {
+    const OpDesc *op = op_desc(n->op);
+    bool pool = n->op == OP_max_pool2d || n->op == OP_avg_pool2d || n->op == OP_adaptive_avg_pool2d;
+    if (n->op == OP_conv2d)
+        return algorithm != ALGO_DIRECT;
+    if (pool)
+        return planar[n->operands[0]];
+    for (uint32_t i = 0; i < n->n_operands && (op->flags & OP_POINTWISE); i++)
+        if (g->values.data[n->operands[i]].type.rank == 4 && !planar[n->operands[i]])
+            return false;
+    return true;
 }
 
 static bool no_border(Border b) {
     return !b.top && !b.left && !b.bottom && !b.right;
 }
 
-static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const Border *need) {
+static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const Border *need,
+                          const bool *planar) {
     int64_t lanes = target_lanes(t, 4);
     if (!conv_can_be_direct(g, n, lanes))
         return (Choice){.algorithm = ALGO_PLAIN};
@@ -105,7 +114,7 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
     const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
     const Type *y = &g->values.data[n->result].type;
     Choice c = {.algorithm = ALGO_DIRECT, .block = lanes};
-    if (w->dim[1].size < lanes && at->groups == 1 && comes_planar(g, n->operands[0]))
+    if (w->dim[1].size < lanes && at->groups == 1 && planar[n->operands[0]])
         c.block = 0;
     bool flat = conv_is_flat(at, x, w, y) && no_border(need[n->operands[0]]) && no_border(need[n->result]);
     int64_t width = flat ? y->dim[2].size * y->dim[3].size : y->dim[3].size;
@@ -150,19 +159,23 @@ static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
 bool pass_choose(Unit *u) {
     Graph *g = u->graph;
     const Border *need = border_needs(g);
+    bool *planar = NEW_ARRAY(&u->cx->arena, bool, g->values.len);
+    for (uint32_t v = 0; v < g->values.len; v++)
+        planar[v] = g->values.data[v].kind != VK_RESULT;
     Rewrite rw = rw_begin(g);
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];
-        rw_copy(&rw, n);
+        if (rw_copy(&rw, n) == NO_VALUE)
+            return false;
         Node *copy = &rw.to->nodes.data[rw.to->nodes.len - 1];
-        Choice c;
+        Choice c = {0};
         if (n->op == OP_conv2d)
-            c = choose_conv(u->target, g, n, need);
+            c = choose_conv(u->target, g, n, need, planar);
         else if (n->op == OP_linear)
             c = choose_product(u->target, g, n);
-        else
-            continue;
-        copy->choice = arena_copy(&u->cx->arena, &c, sizeof c);
+        if (c.algorithm != ALGO_NONE)
+            copy->choice = arena_copy(&u->cx->arena, &c, sizeof c);
+        planar[n->result] = stays_planar(g, n, c.algorithm, planar);
     }
     u->graph = rw_finish(&rw);
     return u->graph != NULL;

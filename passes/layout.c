@@ -123,7 +123,7 @@ static ValueId beside_blocked(Layouts *ls, ValueId v, const Type *like, const No
 /* ---- Nodes ---- */
 
 typedef struct Plan {
-    ValueId operands[16];
+    ValueId operands[MAX_OPERANDS];
     bool blocked; /* the result */
 } Plan;
 
@@ -187,8 +187,6 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
 
 static bool assign(Layouts *ls, const Node *n) {
     Plan p = {0};
-    if (n->n_operands > 16)
-        return true;
     for (uint32_t i = 0; i < n->n_operands; i++)
         p.operands[i] = rw_map(&ls->rw, n->operands[i]);
     if (n->op == OP_reorder) /* a graph that was laid out by hand keeps its reorders */
@@ -204,6 +202,8 @@ static bool assign(Layouts *ls, const Node *n) {
     Type *t = type_of(ls, r);
     if (p.blocked)
         *t = blocked(*t, ls->lanes, ls->need[n->result]);
+    else if (t->rank == 4 && op_desc(n->op)->flags & OP_POINTWISE) /* writes the border as it goes */
+        *t = planar(*t, ls->need[n->result]);
     return true;
 }
 
