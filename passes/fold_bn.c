@@ -55,9 +55,11 @@ static ValueId emit_shift(FoldBn *f, const Node *bn, ValueId scale, ValueId bias
 /* The convolution or product before `bn` that can take it in. */
 static const Node *producer(const FoldBn *f, const Node *bn) {
     const Node *d = pass_operand_def(f->g, bn, BN_INPUT);
-    const bool fits = d && (d->op == OP_conv2d || d->op == OP_linear) && pass_is_plain(d) &&
-                      pass_is_plain(bn) && f->uses[d->result] == 1;
-    return fits ? d : NULL;
+    if (!d || !pass_is_plain(d) || !pass_is_plain(bn) || f->uses[d->result] != 1)
+        return NULL;
+    /* Dimension 1 must be what the weight's first dimension makes: of a linear layer's, only in rank 2. */
+    const bool linear = d->op == OP_linear && f->g->values.data[d->result].type.rank == 2;
+    return d->op == OP_conv2d || linear ? d : NULL;
 }
 
 static ValueId fold_into(FoldBn *f, const Node *bn, const Node *d) {
