@@ -256,7 +256,7 @@ static void walk_for(Prover *p, const Stmt *s) {
 }
 
 static void walk(Prover *p, const Block *b) {
-    for (uint32_t i = 0; i < b->stmts.len && !diag_full(&p->v.cx->diag); i++) {
+    for (uint32_t i = 0; i < b->stmts.len && p->v.ok; i++) {
         const Stmt *s = b->stmts.data[i];
         if (s->op == LOP_FOR)
             walk_for(p, s);
@@ -285,6 +285,8 @@ bool prove_bounds(const LoopModule *m, const Kernel *k) {
     p.level = NEW_ARRAY(&arena, uint32_t, k->vars.len + 1);
     p.v.k = &p.k;
     walk(&p, &k->body);
+    if (!p.v.ok) /* one fault brings many like it */
+        diag_hint(&m->cx->diag, "correct the loops around it, or bound the index, as in min(%%i, 15)");
     arena_free(&arena);
     return p.v.ok;
 }
