@@ -9,6 +9,10 @@
  */
 bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out);
 
+/* Has this machine the target's architecture? If not, after a diagnostic. CPU features are another matter:
+ * the code checks them itself. */
+bool backend_runs_here(Context *cx, const Target *t);
+
 typedef struct Bytes {
     const void *data;
     size_t size;

@@ -132,6 +132,33 @@ static bool arm_target(Context *cx, const char *cpu, const char *features, Targe
     return true;
 }
 
+/* The environment is what follows the third dash. Pointers are eight bytes in all code made here, and objects
+ * are ELF; the environment can ask for others. */
+static bool environment_fits(const char *triple) {
+    static const char *const unfit[] = {"x32", "ilp32", "coff", "macho", "wasm", "goff"};
+    const char *environment = triple;
+    for (int dash = 0; dash < 3; dash++) {
+        environment = strchr(environment, '-');
+        if (!environment++)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof unfit / sizeof *unfit; i++)
+        if (strstr(environment, unfit[i]))
+            return false;
+    return true;
+}
+
+bool backend_runs_here(Context *cx, const Target *t) {
+    char *host = LLVMGetDefaultTargetTriple();
+    const size_t arch = strcspn(host, "-");
+    const bool same = arch == strcspn(t->triple, "-") && !strncmp(host, t->triple, arch);
+    if (!same)
+        diag_error(&cx->diag, DIAG_TARGET, NULL, "code for \"%s\" cannot be run on this machine, \"%s\"",
+                   t->triple, host);
+    LLVMDisposeMessage(host);
+    return same;
+}
+
 bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out) {
     llvm_setup();
     char *host = LLVMGetDefaultTargetTriple();
@@ -140,10 +167,10 @@ bool backend_target(Context *cx, const char *triple, const char *cpu, const char
     bool x86 = !strncmp(out->triple, "x86_64-", 7), host_x86 = !strncmp(host, "x86_64-", 7);
     LLVMDisposeMessage(host);
     bool elf = strstr(out->triple, "linux") || strstr(out->triple, "bsd") || strstr(out->triple, "-none");
-    if (!elf || (!x86 && strncmp(out->triple, "aarch64-", 8))) {
+    if (!elf || (!x86 && strncmp(out->triple, "aarch64-", 8)) || !environment_fits(out->triple)) {
         diag_error(&cx->diag, DIAG_TARGET, NULL, "target \"%s\" is not supported", out->triple);
-        return diag_hint(&cx->diag, "targets are x86_64 and aarch64 with ELF objects, such as "
-                                    "x86_64-linux-gnu and aarch64-linux-gnu");
+        return diag_hint(&cx->diag, "targets are x86_64 and aarch64 with ELF objects and pointers of 64 bits, "
+                                    "such as x86_64-linux-gnu and aarch64-linux-gnu");
     }
     if (x86 && !strcmp(cpu, "native") && !host_x86)
         return diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"native\" is not a CPU of target \"%s\"",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool runs_code(const Options *o);
 static bool is_loop_module(Context *cx, const char *path);
 static bool import_graph(Compile *c);
 static bool import_loops(Compile *c);
@@ -20,7 +21,8 @@ bool compile_import(Compile *c) {
     const Options *o = c->o;
     const double start = watch_now();
     c->watch = watch_new(c->cx, o, c->needs_loops);
-    if (!backend_target(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->target))
+    if (!backend_target(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->target) ||
+        (runs_code(o) && !backend_runs_here(c->cx, &c->target)))
         return false;
     const bool ok = (is_loop_module(c->cx, o->model) ? import_loops(c) : import_graph(c)) && check_batch(c);
     watch_time(&c->watch, "(import)", watch_now() - start);
@@ -69,6 +71,10 @@ bool compile_object(Compile *c) {
 }
 
 /* ---- The parts ---- */
+
+static bool runs_code(const Options *o) {
+    return o->command == CMD_RUN || o->command == CMD_BENCH || o->command == CMD_VERIFY;
+}
 
 enum { TEXT_LIMIT = 1 << 28 }; /* bytes of a .cnnir file */
 

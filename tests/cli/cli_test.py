@@ -151,6 +151,20 @@ class Cli(unittest.TestCase):
         self.assertIn("[out-of-memory]", self.cnnc("bench", "huge.cnnir", status=3).stderr)
         self.assertIn("[out-of-memory]", self.cnnc("verify", "huge.cnnir", status=3).stderr)
 
+    def test_foreign_target(self):
+        """Code for another architecture is never run here; compiling it, and packing its weights, is fine."""
+        here = "aarch64" if os.uname().machine == "aarch64" else "x86_64"
+        other = "x86_64" if here == "aarch64" else "aarch64"
+        cpu = "--cpu=x86-64" if other == "x86_64" else "--cpu=generic"
+        for args in (["run", "-i", "a.npy", "-i", "b.npy"], ["bench"], ["verify"]):
+            r = self.cnnc(args[0], "net.cnnir", *args[1:], f"--target={other}-linux-gnu", cpu, status=1)
+            self.assertIn(f'code for "{other}-unknown-linux-gnu" cannot be run on this machine', r.stderr)
+            self.assertIn("[target]", r.stderr)
+        self.cnnc("bench", "net.cnnir", "--seconds=0", f"--target={here}-linux-gnu")
+        self.cnnc(LENET, f"--target={other}-linux-gnu", cpu, "-o", "other.o")
+        for triple in ("x86_64-linux-gnux32", "x86_64-linux-muslx32", "aarch64-linux-gnu_ilp32", "x86_64-linux-gnu-macho"):
+            self.assertIn("is not supported [target]", self.cnnc("net.cnnir", "--target", triple, status=1).stderr)
+
     # ---- Files ----
 
     def test_outputs(self):
