@@ -169,8 +169,9 @@ bool backend_target(Context *cx, const char *triple, const char *cpu, const char
     bool elf = strstr(out->triple, "linux") || strstr(out->triple, "bsd") || strstr(out->triple, "-none");
     if (!elf || (!x86 && strncmp(out->triple, "aarch64-", 8)) || !environment_fits(out->triple)) {
         diag_error(&cx->diag, DIAG_TARGET, NULL, "target \"%s\" is not supported", out->triple);
-        return diag_hint(&cx->diag, "targets are x86_64 and aarch64 with ELF objects and pointers of 64 bits, "
-                                    "such as x86_64-linux-gnu and aarch64-linux-gnu");
+        return diag_hint(&cx->diag,
+                         "targets are x86_64 and aarch64 with ELF objects and pointers of 64 bits, "
+                         "such as x86_64-linux-gnu and aarch64-linux-gnu");
     }
     if (x86 && !strcmp(cpu, "native") && !host_x86)
         return diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"native\" is not a CPU of target \"%s\"",

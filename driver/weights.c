@@ -56,6 +56,15 @@ static const void **raw_parameters(Compile *c) {
     return raw;
 }
 
+/* `prepare` runs here before anything is written, so a slip in a file's loop would hang the compiler. */
+static bool check_work(const Compile *c) {
+    const double limit = 0x1p40; /* half an hour and more; a net with 8 GiB of weights takes a hundredth */
+    return prepare_work(c->loops) <= limit ||
+           diag_error(
+               &c->cx->diag, DIAG_LOOP_SIZE, &(Loc){.file = c->o->model},
+               "packing the weights may take more than 2^40 statements: see the loops that @prepare calls");
+}
+
 /* Run prepare on raw weights; `block` gets the packed ones. */
 static bool run_prepare(Compile *c, LoopModule *alone, void *block) {
     const void **raw = raw_parameters(c);
@@ -89,6 +98,8 @@ const void *weights_pack(Compile *c) {
         if (b->kind == MB_CONST && b->data && b->offset >= 0)
             memcpy(block + b->offset, b->data, (size_t)type_physical_bytes(&b->type, m->batch));
     }
+    if (!check_work(c))
+        return NULL;
     watch_progress(&c->watch, "weights");
     for (uint32_t i = 0; i < m->entries.len; i++)
         if (!strcmp(m->entries.data[i].name, "prepare") && m->entries.data[i].steps.len &&

@@ -39,11 +39,9 @@ static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o
         return NULL;
     Graph *g = graph_parse(cx, intern(cx, path), file.data, file.size);
     const Loc loc = {.file = intern(cx, path)};
-    if (g && !(graph_verify(g) && check_classes(g, &loc)))
-        return NULL;
     if (g && !g->n_fixed && o->batch > 0)
-        g->batch = o->batch;
-    return g;
+        g->batch = o->batch; /* before the check: sizes depend on it */
+    return g && graph_verify(g) && check_classes(g, &loc) ? g : NULL;
 }
 
 static Graph *refuse(Context *cx, const char *path) {

@@ -204,8 +204,12 @@ static void build_layer(ModelImport *m, LayerDraft *drafts, uint32_t index) {
         return;
     c.inputs = ids;
     c.n_inputs = n;
-    if (layer_check_input(&c) && declare_params(m, &c))
-        m->entries.data[entry_of(m, index)].value = l->row->build(&c);
+    ValueId v = layer_check_input(&c) && declare_params(m, &c) ? l->row->build(&c) : NO_VALUE;
+    if (v != NO_VALUE && type_physical_elems(&graph_value(m->g, v)->type, m->g->batch) < 0)
+        diag_error(&m->cx->diag, DIAG_SIZE_OVERFLOW, &l->loc,
+                   "its result has 2^40 elements or more at batch %lld", (long long)m->g->batch);
+    else
+        m->entries.data[entry_of(m, index)].value = v;
 }
 
 void import_layers(ModelImport *m, const Json *layers) {

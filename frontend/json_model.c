@@ -346,6 +346,13 @@ static void import_output(ModelImport *m, const Json *output, uint32_t index) {
 
 static void import_outputs(ModelImport *m, const Json *outputs) {
     uint32_t index = 0;
+    if (outputs && outputs->n > MAX_OUTPUTS) {
+        Loc loc = json_loc_at(&m->doc, outputs->offset);
+        loc.pointer = intern(m->cx, "/outputs");
+        diag_error(&m->cx->diag, DIAG_MODEL_SIZE, &loc, "a model may have at most %d outputs, not %u",
+                   MAX_OUTPUTS, outputs->n);
+        return;
+    }
     if (!outputs) {
         Entry *last = m->entries.len > m->n_inputs ? &m->entries.data[m->entries.len - 1] : NULL;
         if (last)

@@ -140,6 +140,12 @@ static const char *digits(const char *p, const char *end) {
     return p;
 }
 
+/* By its digits, which have no leading zeros: as a double 2^53 + 1 is 2^53. */
+static bool beyond_2_53(const char *whole, size_t n) {
+    static const char most[] = "9007199254740992";
+    return n != sizeof most - 1 ? n > sizeof most - 1 : memcmp(whole, most, n) > 0;
+}
+
 static bool scan_number(Scan *s) {
     const char *at = s->p, *p = at, *end = s->end;
     if (*p == '-')
@@ -178,7 +184,7 @@ static bool scan_number(Scan *s) {
     double v = strtod(copy, NULL);
     if (!isfinite(v))
         return fail(s, DIAG_JSON_NUMBER, at, "the number is too large for double precision");
-    if (is_whole && fabs(v) > 9007199254740992.0)
+    if (is_whole && beyond_2_53(whole, (size_t)(p - whole)))
         return fail(s, DIAG_JSON_NUMBER, at,
                     "the integer is beyond 2^53, where not every integer has a double");
     return true;

@@ -60,6 +60,12 @@ static const char *type_text(Context *cx, const Type *t) {
     return sb_str(&sb);
 }
 
+/* As the model has it: what wrote the file may have escaped any of its characters. */
+static const char *tensor_name(Context *cx, const cnnrt_st_tensor *t) {
+    char *name = arena_alloc(&cx->arena, t->name_bytes + 1);
+    return intern_n(cx, name, cnnrt_st_name(t, name));
+}
+
 static bool open_file(Loading *l, const FileData *file) {
     cnnrt_safetensors st;
     char why[256] = "the header is damaged";
@@ -75,7 +81,7 @@ static bool open_file(Loading *l, const FileData *file) {
     l->tensors = NEW_ARRAY(&l->cx->arena, Named, st.count + 1);
     size_t cursor = 0;
     for (cnnrt_st_tensor t; l->n < st.count && cnnrt_st_next(&st, &cursor, &t);)
-        l->tensors[l->n++] = (Named){.name = intern_n(l->cx, t.name, t.name_bytes), .t = t};
+        l->tensors[l->n++] = (Named){.name = tensor_name(l->cx, &t), .t = t};
     qsort(l->tensors, l->n, sizeof *l->tensors, by_name);
     return true;
 }

@@ -362,6 +362,8 @@ static bool outputs(Parser *p, Graph *g) {
     do {
         Draft d = {0};
         const char *name = NULL;
+        if (g->outputs.len == MAX_OUTPUTS)
+            return lex_invalid(lx, "a graph returns at most %d values", MAX_OUTPUTS);
         if (!operand(lx, g, &d) || !lex_expect(lx, "as") || !quoted(lx, &name))
             return false;
         graph_output(g, name, d.operand[0]);
@@ -371,8 +373,14 @@ static bool outputs(Parser *p, Graph *g) {
 
 static bool body(Parser *p, Graph *g) {
     Lexer *lx = &p->lx;
-    if (!inputs(p, g) || !lex_expect(lx, "batch") || !lex_int(lx, &g->batch))
+    if (!inputs(p, g) || !lex_expect(lx, "batch"))
         return false;
+    const Loc at = lex_loc(lx);
+    if (!lex_int(lx, &g->batch))
+        return false;
+    if (g->batch < 1 || g->batch > MAX_BATCH)
+        return diag_error(&p->cx->diag, DIAG_IR_INVALID, &at,
+                          "the batch is %lld, which is not between 1 and %d", (long long)g->batch, MAX_BATCH);
     g->n_fixed = lex_accept(lx, "fixed");
     if (!lex_expect(lx, "{") || !classes(p, g))
         return false;

@@ -33,6 +33,17 @@ static const Value *value(const Check *c, ValueId v) {
 
 /* ---- Values ---- */
 
+/* Kernels compute on f32, and callers give and take f32; values of other types are only stored so far. */
+static bool check_f32(Check *c, ValueId v, const char *who, const char *does) {
+    const Type *t = &value(c, v)->type;
+    if (t->dtype == DT_F32)
+        return true;
+    c->ok = false;
+    return diag_error(&c->g->cx->diag, DIAG_DTYPE_MISMATCH, &c->loc,
+                      "%s%s %s f32 only in this version; %%%s is %s", c->place, who, does, value(c, v)->name,
+                      type_text(c, t));
+}
+
 static void check_value(Check *c, ValueId id) {
     const Value *v = value(c, id);
     const char *why = type_fault(c->g->cx, &v->type);
@@ -49,6 +60,8 @@ static void check_value(Check *c, ValueId id) {
         fault(c, "the constant %%%s needs data, a dense layout and dimensions without N", v->name);
     else if ((v->kind == VK_PARAM || v->kind == VK_BUFFER) && (!v->key || type_has_n(&v->type)))
         fault(c, "the parameter %%%s needs a key and dimensions without N", v->name);
+    else if (v->kind == VK_INPUT)
+        check_f32(c, id, "a graph", "takes");
 }
 
 /* The lists of inputs and parameters hold exactly the values of those kinds, in order. */
@@ -79,6 +92,8 @@ static bool check_operands(Check *c, const Node *n, NodeId at) {
         const Value *v = value(c, n->operands[i]);
         if (v->kind == VK_RESULT && v->def >= at)
             return fault(c, "%%%s uses %%%s before it is computed", value(c, n->result)->name, v->name);
+        if (!check_f32(c, n->operands[i], op_desc(n->op)->name, "works on"))
+            return false;
     }
     return true;
 }
@@ -196,8 +211,12 @@ static void check_outputs(Check *c) {
         fault(c, "the graph returns %u values instead of 1 to %d", g->outputs.len, MAX_OUTPUTS);
     for (uint32_t i = 0; i < g->outputs.len && i < MAX_OUTPUTS; i++) {
         const GraphOutput *o = &g->outputs.data[i];
-        if (o->value >= g->values.len)
+        const bool exists = o->value < g->values.len;
+        c->loc = exists ? value(c, o->value)->loc : (Loc){0};
+        if (!exists)
             fault(c, "output %u does not exist", i);
+        else
+            check_f32(c, o->value, "a graph", "returns");
         for (uint32_t k = 0; k < i && o->name; k++)
             if (g->outputs.data[k].name == o->name)
                 fault(c, "two outputs are named \"%s\"", o->name);

@@ -5,6 +5,10 @@
 
 #include <string.h>
 
+/* Statements of a kernel, and copies of bodies while it is made: the largest of our own have a few thousand.
+ * Loops and buffers count for more, since finding each a new name takes longer the more there are. */
+enum { COPIES_LIMIT = 1000000, NAME_COST = 500 };
+
 typedef struct Expand {
     LBuild b;
     Kernel *k;
@@ -15,9 +19,16 @@ typedef struct Expand {
     uint8_t lanes;             /* of the vector loop being built, 1 outside */
     uint32_t vector_var;
     Idx vector_base; /* value of the vector loop's variable in lane 0 */
+    uint32_t left;   /* of COPIES_LIMIT; at 0 nothing more is made */
 } Expand;
 
 static void clone_block(Expand *e, const Block *block);
+
+static bool spend(Expand *e) {
+    if (e->k->vars.len - e->vars > LOOPS_LIMIT)
+        e->left = 0;
+    return e->left && --e->left;
+}
 
 /* ---- Index expressions ---- */
 
@@ -128,18 +139,18 @@ static void clone_plain_for(Expand *e, const Stmt *s) {
     e->var[s->var] = UINT32_MAX;
 }
 
-static bool clone_unroll(Expand *e, const Stmt *s) {
+static void clone_unroll(Expand *e, const Stmt *s) {
     int64_t lo, hi;
     if (!ix_is_const(e->k, map_idx(e, s->lo), &lo) || !ix_is_const(e->k, map_idx(e, s->hi), &hi)) {
         clone_plain_for(e, s);
-        return true;
+        return;
     }
-    for (int64_t i = lo; i < hi; i += s->step) {
+    bool more = lo < hi;
+    for (int64_t i = lo; more && spend(e, 1); more = !__builtin_add_overflow(i, s->step, &i) && i < hi) {
         e->var[s->var] = ix_const(e->k, i);
         clone_block(e, &s->body);
     }
     e->var[s->var] = UINT32_MAX;
-    return true;
 }
 
 /* Can every access of the body be a vector? Otherwise the loop stays scalar. */
@@ -221,6 +232,8 @@ static void clone_if(Expand *e, const Stmt *s) {
 static void clone_block(Expand *e, const Block *block) {
     for (uint32_t i = 0; i < block->stmts.len; i++) {
         const Stmt *s = block->stmts.data[i];
+        if (!spend(e, s->op == LOP_FOR || s->op == LOP_ALLOC ? NAME_COST : 1))
+            return;
         switch (s->op) {
         case LOP_LOAD:
             clone_load(e, s);
@@ -247,9 +260,9 @@ static void clone_block(Expand *e, const Block *block) {
 }
 
 /* A vector loop whose lanes store to a register of the outside cannot be split: `verify` refuses it. */
-static void expand_kernel(Context *cx, Kernel *k) {
+static bool expand_kernel(Context *cx, Kernel *k) {
     Block *body = NEW(k->arena, Block);
-    Expand e = {.b = lb_at(cx, k, body), .k = k, .lanes = 1};
+    Expand e = {.b = lb_at(cx, k, body), .k = k, .lanes = 1, .left = COPIES_LIMIT + 1};
     e.vars = k->vars.len;
     e.vals = k->vals.len;
     e.bufs = k->bufs.len;
@@ -261,6 +274,11 @@ static void expand_kernel(Context *cx, Kernel *k) {
         e.buf[i] = i;
     clone_block(&e, &k->body);
     k->body = *body;
+    return e.left ||
+           diag_error(&cx->diag, DIAG_LOOP_SIZE, NULL,
+                      "kernel @%s is too large when its loops are unrolled: more than %d statements, "
+                      "a loop or buffer counted as %d",
+                      k->name, COPIES_LIMIT, NAME_COST);
 }
 
 static bool has_work(const Block *block) {
@@ -276,7 +294,7 @@ static bool has_work(const Block *block) {
 
 bool pass_expand(Unit *u) {
     for (uint32_t i = 0; i < u->loops->kernels.len; i++)
-        if (has_work(&u->loops->kernels.data[i]->body))
-            expand_kernel(u->cx, u->loops->kernels.data[i]);
+        if (has_work(&u->loops->kernels.data[i]->body) && !expand_kernel(u->cx, u->loops->kernels.data[i]))
+            return false;
     return true;
 }

@@ -171,8 +171,32 @@ static uint32_t *filled(Arena *a, uint32_t n) {
     return p;
 }
 
+/* What a caller gives and takes lies densely: the header tells nothing of layouts. The pass layout sees to
+ * it; a graph from text may have been laid out otherwise. */
+static bool check_dense(const Graph *g, ValueId id, const char *what) {
+    const Value *v = &g->values.data[id];
+    Type dense = type_dense(&v->type);
+    if (type_same_memory(&v->type, &dense))
+        return true;
+    StrBuf sb = sb_new(&g->cx->arena);
+    type_print(&sb, &v->type);
+    return diag_error(&g->cx->diag, DIAG_IR_INVALID, &v->loc, "%s %%%s must have the dense layout, not %s",
+                      what, v->name, sb_str(&sb));
+}
+
+static bool check_interface(const Graph *g) {
+    bool ok = true;
+    for (uint32_t i = 0; i < g->inputs.len; i++)
+        ok &= check_dense(g, g->inputs.data[i], "the input");
+    for (uint32_t i = 0; i < g->outputs.len; i++)
+        ok &= check_dense(g, g->outputs.data[i].value, "the output");
+    return ok;
+}
+
 bool pass_lower(Unit *u) {
     const Graph *g = u->graph;
+    if (!check_interface(g))
+        return false;
     Arena *a = &u->cx->arena;
     Split s = {.u = u, .g = g, .bind = graph_bind_times(g)};
     s.lw = (Lower){.cx = u->cx, .g = g, .target = u->target, .m = loops_new(u->cx, g->name)};

@@ -50,4 +50,7 @@ const char *passes_unknown(Context *cx, const char *list);
 /* Runs the pipeline from where the unit stands: graph passes are skipped when it is at loop level already. */
 bool passes_run(Unit *u, const PipelineOptions *o, bool *stopped);
 
+/* grain.c: at most so many statements are run by the entry `prepare`; INFINITY where nobody knows. */
+double prepare_work(const LoopModule *m);
+
 #endif

@@ -92,7 +92,7 @@ def write_safetensors(path, tensors):
         end = offset + len(blobs[-1])
         header[key] = {"dtype": ST_DTYPES[t.dtype], "shape": list(t.shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     write_file(path, struct.pack("<Q", len(text)), text, *blobs)
 

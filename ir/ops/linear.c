@@ -8,8 +8,8 @@ static bool verify(const OpCall *c) {
         return false;
     if (!in->rank || in->dim[in->rank - 1].by_n || in->dim[in->rank - 1].size != w->dim[1].size) {
         diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
-                   "in_features is %lld, which is not the last dimension of its %s",
-                   (long long)w->dim[1].size, op_operand_text(c, 0));
+                   "in_features is %lld, which is not the last dimension of %s", (long long)w->dim[1].size,
+                   op_operand_text(c, 0));
         return in->rank == 4 && diag_hint(&c->cx->diag, "a Flatten layer makes one dimension of the image's");
     }
     return c->n < 3 || op_need_vector(c, 2, w->dim[0].size, "out_features");

@@ -13,7 +13,7 @@ static bool verify(const OpCall *c) {
     if (!op_need_floats(c))
         return false;
     if (a->dim < -rank || a->dim >= rank)
-        return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc, "dim %lld is not a dimension of its %s",
+        return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc, "dim %lld is not a dimension of %s",
                           (long long)a->dim, op_operand_text(c, 0));
     int64_t dim = a->dim < 0 ? a->dim + rank : a->dim;
     if (c->operands[0].dim[dim].by_n) /* images of a batch never see each other */

@@ -120,6 +120,9 @@ int cnnrt_st_open(cnnrt_safetensors *st, const void *file, size_t file_bytes, ch
 /* Walk the tensors: set *cursor to 0 first; false after the last. */
 int cnnrt_st_next(const cnnrt_safetensors *st, size_t *cursor, cnnrt_st_tensor *out);
 int cnnrt_st_find(const cnnrt_safetensors *st, const char *name, cnnrt_st_tensor *out); /* 1 found, 0 not */
+/* The tensor's name with its escapes resolved, not terminated, into `out` of name_bytes bytes. Returns its
+ * length, which is never more. */
+size_t cnnrt_st_name(const cnnrt_st_tensor *t, char *out);
 /* `count` elements of an F32, F16, BF16 or F64 tensor as f32. */
 void cnnrt_to_f32(float *dst, const void *src, uint32_t dtype, size_t count);
 

@@ -473,11 +473,27 @@ int cnnrt_st_next(const cnnrt_safetensors *st, size_t *cursor, cnnrt_st_tensor *
     return more > 0;
 }
 
+static Text tensor_name(const cnnrt_st_tensor *t) {
+    const unsigned char *p = (const unsigned char *)t->name;
+    return (Text){p, p + t->name_bytes};
+}
+
+size_t cnnrt_st_name(const cnnrt_st_tensor *t, char *out) {
+    Text name = tensor_name(t);
+    size_t length = 0;
+    unsigned char c[4];
+    while (name.p < name.end) { /* at most 4 bytes for an escape of 6, so `out` is large enough */
+        size_t n = next_char(&name.p, name.end, c);
+        memcpy(out + length, c, n);
+        length += n;
+    }
+    return length;
+}
+
 int cnnrt_st_find(const cnnrt_safetensors *st, const char *name, cnnrt_st_tensor *out) {
     size_t cursor = 0;
     while (cnnrt_st_next(st, &cursor, out)) {
-        Text t = {(const unsigned char *)out->name, (const unsigned char *)out->name + out->name_bytes};
-        if (text_is(t, name))
+        if (text_is(tensor_name(out), name))
             return 1;
     }
     memset(out, 0, sizeof *out);

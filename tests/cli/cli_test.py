@@ -403,7 +403,7 @@ class Cli(unittest.TestCase):
         self.assertRegex(out, r"value +relu_2 ")
         self.assertRegex(out, r"expected +probability ")
         self.assertIn("batch 4", out)
-        self.assertRegex(out, r"value +image.normalized +\d.*\n(.*\n)*value +relu_1 +aBcd\d+b\S* +\d")
+        self.assertRegex(out, r"value +image.normalized +(abcd\S* +)?\d.*\n(.*\n)*value +relu_1 +aBcd\d+b\S* +\d")
         rows = [line[:54] for line in out.splitlines()]
         self.assertEqual(len(rows), len(set(rows)), out)
         self.assertIn("value", self.cnnc("verify", LENET, "-i", IMAGES, "-q").stdout)

@@ -97,6 +97,18 @@ def spelt(directory):
         check(part in text, "%r is not in: %s" % (part, text))
 
 
+def named(directory):
+    """Attributes with any characters: the names reach the weights file, unescaped where JSON lets them."""
+    base = os.path.join(directory, "named")
+    net = nn.Sequential()
+    for name in ("\u00e9", "\u6f22\U0001f600", "a\tb"):
+        net.add_module(name, nn.Linear(3, 3))
+    export_torch.export(net, torch.rand(2, 3), base)
+    with open(base + ".safetensors", "rb") as f:
+        check("\u00e9.weight".encode() in f.read(), "the name of \u00e9 is escaped")
+    cnnc("verify", base + ".json", "--input", base + ".input.npy", "--expect", base + ".output.npy")
+
+
 def refused(module, examples, path, **more):
     """The text of the ExportError; no file may be left."""
     try:
@@ -217,7 +229,7 @@ def generated(directory):
 
 def main():
     with workplace() as directory:
-        for test in (functional, spelt, faults, wrong_examples, command, without_torch, documented, generated):
+        for test in (functional, spelt, named, faults, wrong_examples, command, without_torch, documented, generated):
             test(directory)
             print("ok", test.__name__)
 

@@ -183,7 +183,7 @@ Test(graph, choices_of_products) {
         {"f32", "N,4", "vectors=2, pixels=4, rows=16", NULL},
         {"f32", "N,4", "vectors=2, pixels=4", "needs vectors, pixels and rows"},
         {"f32", "N,4", "vectors=9, pixels=64, rows=1", "at most 256 vectors"},
-        {"f64", "N,4", "vectors=2, pixels=4, rows=16", "works on f32 only"},
+        {"f64", "N,4", "vectors=2, pixels=4, rows=16", "f32 only in this version"},
         {"f32", "N,3,4", "vectors=2, pixels=4, rows=16", "two dimensions"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -52,8 +52,12 @@ Test(runtime, safetensors_good) {
     char why[128] = "";
     cr_assert_eq(cnnrt_st_open(&st, f, size, why, sizeof why, NULL), CNNRT_OK, "%s", why);
     cr_expect_eq(st.count, 4);
-    while (cnnrt_st_next(&st, &cursor, &t))
-        n++;
+    static const char *const names[] = {"b", "ab\xc3\xbc", "none", "u"}; /* without escapes */
+    for (char name[32]; n < 4 && cnnrt_st_next(&st, &cursor, &t); n++) {
+        cr_assert(t.name_bytes < sizeof name);
+        name[cnnrt_st_name(&t, name)] = '\0';
+        cr_expect_str_eq(name, names[n]);
+    }
     cr_expect_eq(n, 4);
     cr_expect_not(cnnrt_st_next(&st, &cursor, &t));
     cr_expect(cnnrt_st_find(&st, "ab\xc3\xbc", &t));
