@@ -24,10 +24,9 @@ typedef struct Expand {
 
 static void clone_block(Expand *e, const Block *block);
 
-static bool spend(Expand *e) {
-    if (e->k->vars.len - e->vars > LOOPS_LIMIT)
-        e->left = 0;
-    return e->left && --e->left;
+static bool spend(Expand *e, uint32_t cost) {
+    e->left = e->left > cost ? e->left - cost : 0;
+    return e->left > 0;
 }
 
 /* ---- Index expressions ---- */
