@@ -42,9 +42,9 @@ static double work(Kernel *k, const Block *block) {
 /* At most so many turns; INFINITY where nothing is known. Notes what the variable can be. */
 static double most_turns(Kernel *k, const Stmt *s, int64_t *lo, int64_t *hi) {
     enum { ONE_IMAGE = 1 }; /* `prepare` runs with n = 1 */
-    int64_t first, end, span, unused;
-    const bool known = ix_range(k, s->lo, lo, hi, ONE_IMAGE, &first, &unused) &
-                       ix_range(k, s->hi, lo, hi, ONE_IMAGE, &unused, &end);
+    int64_t first = 0, end = 0, span, unused;
+    const bool known = ix_range(k, s->lo, lo, hi, ONE_IMAGE, &first, &unused) &&
+                       ix_range(k, s->hi, lo, hi, ONE_IMAGE, &unused, &end) && end > INT64_MIN;
     lo[s->var] = known ? first : INT64_MIN;
     hi[s->var] = known ? end - 1 : INT64_MAX;
     if (!ix_is_const(k, ix_make(k, IX_SUB, s->hi, s->lo), &span) &&
