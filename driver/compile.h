@@ -53,5 +53,7 @@ const void *weights_pack(Compile *c);
 
 /* files.c: render all kinds asked for, then write them; all or nothing. */
 bool files_write(Compile *c);
+/* Is `path` neither the model nor the weights that were read? A diagnostic if not; links are seen through. */
+bool output_is_free(const Compile *c, const char *path);
 
 #endif

@@ -118,6 +118,30 @@ static bool check_paths(const Compile *c, const FileOut *files, uint32_t n) {
     return true;
 }
 
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+bool output_is_free(const Compile *c, const char *path) {
+    const struct {
+        const char *path, *what;
+    } inputs[] = {{c->o->model, "model"}, {c->o->weights, "weights"}, {c->weights.file, "weights"}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (strcmp(path, "-") != 0 && same_file(path, inputs[i].path))
+            return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = path},
+                              "this would overwrite the %s of this run, %s", inputs[i].what, inputs[i].path);
+    return true;
+}
+
+static bool check_free(const Compile *c, const FileOut *files, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (!output_is_free(c, files[i].path))
+            return false;
+    return true;
+}
+
 bool files_write(Compile *c) {
     FileOut files[EMIT_FILE_COUNT] = {0};
     uint32_t count = 0, n = 0;
@@ -132,7 +156,7 @@ bool files_write(Compile *c) {
         if (!render(c, k, &files[n++]))
             return false;
     }
-    if (!check_paths(c, files, n) || !files_put(c->cx, files, n))
+    if (!check_paths(c, files, n) || !check_free(c, files, n) || !files_put(c->cx, files, n))
         return false;
     if (!c->o->quiet && strcmp(files[0].path, "-") != 0)
         summary(c, files, n);

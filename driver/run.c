@@ -36,6 +36,9 @@ static bool read_inputs(Run *r) {
             return false;
         r->inputs[i] = a.data;
     }
+    for (uint32_t i = 0; i < r->n_out; i++)
+        if (r->out_path[i] && !output_is_free(&r->c, r->out_path[i]))
+            return false;
     if (!r->n) /* no input has a batch */
         r->n = 1;
     return true;

@@ -189,6 +189,39 @@ class Cli(unittest.TestCase):
         self.assertEqual((self.dir / "out.o").read_text(), "old")
         self.assertEqual(self.files(), ["out.h", "out.o"])
 
+    def test_none_left(self):
+        """As above, with nothing there before: the object, which could be written, does not appear."""
+        (self.dir / "out.h").mkdir()
+        self.cnnc("net.cnnir", "-o", "out.o", status=1)
+        self.assertEqual(self.files(), ["out.h"])
+
+    def test_inputs_stay(self):
+        """No output replaces the model or the weights of its run, by any name."""
+        for name in ("model.json", "w.o", "w.h", "lenet5.safetensors"):
+            source = LENET if name == "model.json" else WEIGHTS
+            (self.dir / name).write_bytes(pathlib.Path(source).read_bytes())
+        os.symlink("model.json", self.dir / "soft.json")
+        os.link(self.dir / "w.o", self.dir / "hard.o")
+        before = {p.name: p.read_bytes() for p in self.dir.iterdir()}
+        for args, what in [
+            (["model.json", "--emit=graph", "-o", "model.json"], "model"),
+            (["model.json", "--emit=graph", "-o", "./model.json"], "model"),
+            (["model.json", "--emit=graph", "-o", "soft.json"], "model"),
+            (["soft.json", "--stop-after=fuse", "-o", "model.json"], "model"),
+            (["net.cnnir", "--emit=graph", "-o", "net.cnnir"], "model"),
+            (["model.json", "-w", "w.o", "-o", "w.o"], "weights"),
+            (["model.json", "-w", "w.o", "-o", "hard.o"], "weights"),
+            (["model.json", "-w", "w.h", "-o", "w.o"], "weights"),
+            (["model.json", "--emit=obj", "-o", "lenet5.safetensors"], "weights"),
+            (["run", "model.json", "-i", IMAGES, "-o", "lenet5.safetensors"], "weights"),
+            (["run", "model.json", "-i", IMAGES, "-o", "model.json"], "model"),
+        ]:
+            with self.subTest(args=args):
+                err = self.cnnc(*args, status=1).stderr
+                self.assertIn(f"this would overwrite the {what} of this run", err)
+                self.assertIn("[file-write]", err)
+        self.assertEqual({p.name: p.read_bytes() for p in self.dir.iterdir()}, before)
+
     def test_devices(self):
         """No files stand beside a device: all goes to it, or that is refused."""
         os.symlink("/dev/null", self.dir / "null")
