@@ -25,7 +25,6 @@ typedef struct ObjectOptions {
     const void *weights; /* packed block of module->const_bytes to embed; NULL: external */
     bool with_prepare;   /* also emit <name>_prepare */
     uint64_t hash;       /* model hash for the descriptor */
-    bool profile;        /* reserved */
 } ObjectOptions;
 
 /* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same

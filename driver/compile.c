@@ -31,7 +31,6 @@ bool compile_import(Compile *c) {
 
 bool compile_passes(Compile *c) {
     c->unit = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .loops = c->loaded};
-    c->unit.exact = c->o->math && !strcmp(c->o->math, "exact");
     c->unit.keep_all = c->keep_all;
     const PipelineOptions options = {.passes = c->o->passes ? c->o->passes : resume_at(c),
                                      .verify_each = c->o->verify_each,

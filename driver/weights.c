@@ -58,8 +58,9 @@ static const void **raw_parameters(Compile *c) {
 
 /* `prepare` runs here before anything is written, so a slip in a file's loop would hang the compiler. */
 static bool check_work(const Compile *c) {
-    const double limit = 0x1p40; /* half an hour and more; a net with 8 GiB of weights takes a hundredth */
-    return prepare_work(c->loops) <= limit ||
+    const double limit = 0x1p40; /* far above what packing gigabytes of weights needs */
+    const Entry *prepare = loops_entry(c->loops, "prepare");
+    return !prepare || loops_most_work(c->loops, prepare) <= limit ||
            diag_error(
                &c->cx->diag, DIAG_LOOP_SIZE, &(Loc){.file = c->o->model},
                "packing the weights may take more than 2^40 statements: see the loops that @prepare calls");

@@ -12,7 +12,8 @@ int64_t tensor_elems(const Tensor *t) {
     return count;
 }
 
-void eval_copy(const Tensor *in, Tensor *out) {
+void eval_same(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    (void)attrs, (void)n;
     memcpy(out->data, in[0].data, (size_t)tensor_elems(out) * sizeof(double));
 }
 

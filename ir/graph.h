@@ -144,9 +144,8 @@ BindTime *graph_bind_times(const Graph *g);
 
 /* print.c, parse.c, verify.c, dot.c */
 typedef struct PrintOptions {
-    bool locations;          /* loc "..." at the end of a node */
-    const char *filter;      /* only nodes whose layer name contains this, with their operands; NULL: all */
-    const char *consts_file; /* reserved */
+    bool locations;     /* loc "..." at the end of a node */
+    const char *filter; /* only nodes whose layer name contains this, with their operands; NULL: all */
 } PrintOptions;
 void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o); /* o NULL: everything */
 Graph *graph_parse(Context *cx, const char *file, const char *text, size_t size);

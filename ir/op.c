@@ -63,6 +63,11 @@ bool op_fail_overflow(const OpCall *c) {
                       op_desc(c->op)->name);
 }
 
+double op_no_flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)c, (void)out, (void)n;
+    return 0;
+}
+
 bool op_same_shape(const OpCall *c, Type *out) {
     *out = type_dense(&c->operands[0]);
     return true;

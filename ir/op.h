@@ -15,6 +15,7 @@ enum {
     OP_INPLACE = 1 << 3,    /* the result may overwrite operand 0 */
     OP_KEEPS_ZERO = 1 << 4, /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
     OP_INTERNAL = 1 << 5,   /* made by passes only; the importers never make it */
+    OP_POOL = 1 << 6,       /* windows of operand 0, whose layout the result follows */
 };
 
 /* What verify, infer_shape and flops see: an op with its operands' types. */

@@ -90,10 +90,9 @@ static void choose_ic_block(const Target *t, Choice *c, const Type *w, const Typ
  * pointwise nodes follow what they read. `planar` knows the values before. */
 static bool stays_planar(const Graph *g, const Node *n, int32_t algorithm, const bool *planar) {
     const OpDesc *op = op_desc(n->op);
-    bool pool = n->op == OP_max_pool2d || n->op == OP_avg_pool2d || n->op == OP_adaptive_avg_pool2d;
     if (n->op == OP_conv2d)
         return algorithm != ALGO_DIRECT;
-    if (pool)
+    if (op->flags & OP_POOL)
         return planar[n->operands[0]];
     for (uint32_t i = 0; i < n->n_operands && (op->flags & OP_POINTWISE); i++)
         if (g->values.data[n->operands[i]].type.rank == 4 && !planar[n->operands[i]])

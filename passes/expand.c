@@ -18,8 +18,7 @@ typedef struct Expand {
     uint32_t vars, vals, bufs; /* sizes of these maps: what the kernel had before */
     uint8_t lanes;             /* of the vector loop being built, 1 outside */
     uint32_t vector_var;
-    Idx vector_base; /* value of the vector loop's variable in lane 0 */
-    uint32_t left;   /* of COPIES_LIMIT; at 0 nothing more is made */
+    uint32_t left; /* of COPIES_LIMIT; at 0 nothing more is made */
 } Expand;
 
 static void clone_block(Expand *e, const Block *block);

@@ -30,17 +30,10 @@ static bool is_pointwise(const Node *n) {
 
 /* Which producer to prefer for a pointwise node with two: those that have arithmetic to hide behind. */
 static int producer_rank(const Node *n) {
-    switch (n->op) {
-    case OP_conv2d:
-    case OP_linear:
+    const uint32_t flags = op_desc(n->op)->flags;
+    if (n->op == OP_conv2d || n->op == OP_linear)
         return 3;
-    case OP_max_pool2d:
-    case OP_avg_pool2d:
-    case OP_adaptive_avg_pool2d:
-        return 2;
-    default:
-        return op_desc(n->op)->flags & OP_POINTWISE ? 1 : 0;
-    }
+    return flags & OP_POOL ? 2 : flags & OP_POINTWISE ? 1 : 0;
 }
 
 static uint32_t node_id(const Fuse *f, const Node *n) {

@@ -3,8 +3,6 @@
  * thread. */
 #include "ir/loops/build.h"
 #include "passes/passes.h"
-#include <math.h>
-#include <string.h>
 
 enum {
     WORTH = 150000, /* statements, scalar or vector, that a second thread should have */
@@ -35,50 +33,6 @@ static double work(Kernel *k, const Block *block) {
             sum += work(k, &s->body);
         else if (!is_register_access(k, s))
             sum += 1;
-    }
-    return sum;
-}
-
-/* At most so many turns; INFINITY where nothing is known. Notes what the variable can be. */
-static double most_turns(Kernel *k, const Stmt *s, int64_t *lo, int64_t *hi) {
-    enum { ONE_IMAGE = 1 }; /* `prepare` runs with n = 1 */
-    int64_t first = 0, end = 0, span, unused;
-    const bool known = ix_range(k, s->lo, lo, hi, ONE_IMAGE, &first, &unused) &&
-                       ix_range(k, s->hi, lo, hi, ONE_IMAGE, &unused, &end) && end > INT64_MIN;
-    lo[s->var] = known ? first : INT64_MIN;
-    hi[s->var] = known ? end - 1 : INT64_MAX;
-    if (!ix_is_const(k, ix_make(k, IX_SUB, s->hi, s->lo), &span) &&
-        (!known || __builtin_sub_overflow(end, first, &span)))
-        return INFINITY;
-    return span > 0 ? ceil((double)span / (double)s->step) : 0;
-}
-
-/* At most so many statements are run; a turn of a loop is one. */
-static double most_work(Kernel *k, const Block *block, int64_t *lo, int64_t *hi) {
-    double sum = 0;
-    for (uint32_t i = 0; i < block->stmts.len; i++) {
-        const Stmt *s = block->stmts.data[i];
-        if (s->op == LOP_FOR) {
-            const double turns = most_turns(k, s, lo, hi);
-            sum += turns > 0 ? turns * (1 + most_work(k, &s->body, lo, hi)) : 0;
-        } else {
-            sum += 1 + most_work(k, &s->body, lo, hi) + most_work(k, &s->orelse, lo, hi);
-        }
-    }
-    return sum;
-}
-
-double prepare_work(const LoopModule *m) {
-    const Entry *prepare = NULL;
-    for (uint32_t i = 0; i < m->entries.len; i++)
-        if (!strcmp(m->entries.data[i].name, "prepare"))
-            prepare = &m->entries.data[i];
-    double sum = 0;
-    for (uint32_t i = 0; prepare && i < prepare->steps.len; i++) {
-        Kernel *k = m->kernels.data[prepare->steps.data[i].kernel];
-        int64_t *lo = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
-        int64_t *hi = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
-        sum += most_work(k, &k->body, lo, hi);
     }
     return sum;
 }

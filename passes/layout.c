@@ -164,7 +164,6 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
     uint32_t own = n->n_operands - n->n_prologue - n->n_epilogue;
     const Type *like = &ls->g->values.data[n->result].type;
     bool pictures = like->rank == 4 && ls->bind[n->result] == BIND_CALL;
-    bool pool = n->op == OP_max_pool2d || n->op == OP_avg_pool2d || n->op == OP_adaptive_avg_pool2d;
     bool pointwise = op_desc(n->op)->flags & OP_POINTWISE;
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
     uint32_t done = 0;
@@ -174,7 +173,7 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
     } else if (algorithm == ALGO_PRODUCT) {
         plan_product(ls, n, p);
         done = own;
-    } else if (pool) {
+    } else if (op_desc(n->op)->flags & OP_POOL) {
         p->blocked = is_blocked(type_of(ls, p->operands[0]), ls->lanes);
         done = p->blocked ? 1 : 0;
     } else if (pointwise && pictures) {

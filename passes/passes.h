@@ -11,7 +11,6 @@ struct Unit {
     const Target *target;
     Graph *graph;      /* NULL once lowered */
     LoopModule *loops; /* NULL before */
-    bool exact;        /* --math=exact */
     bool keep_all; /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
     bool internal; /* set by the manager when a pass broke the IR: our bug, not the input's */
 };
@@ -49,8 +48,5 @@ const char *passes_unknown(Context *cx, const char *list);
 
 /* Runs the pipeline from where the unit stands: graph passes are skipped when it is at loop level already. */
 bool passes_run(Unit *u, const PipelineOptions *o, bool *stopped);
-
-/* grain.c: at most so many statements are run by the entry `prepare`; INFINITY where nobody knows. */
-double prepare_work(const LoopModule *m);
 
 #endif

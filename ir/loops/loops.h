@@ -202,6 +202,9 @@ Entry *loops_add_entry(LoopModule *m, const char *name);
 /* Elements of buffer b for batch n. */
 int64_t modbuf_elems(const ModBuf *b, int64_t n);
 
+/* work.c: at most so many statements are run by the entry for one image; INFINITY where nobody knows. */
+double loops_most_work(const LoopModule *m, const Entry *e);
+
 /* print.c, parse.c, verify.c */
 void loops_print(StrBuf *sb, const LoopModule *m,
                  const PrintOptions *o); /* filter: steps and kernels of a layer */

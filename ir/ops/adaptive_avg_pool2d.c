@@ -61,6 +61,7 @@ const OpDesc op_adaptive_avg_pool2d = {
     .min_operands = 1,
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
+    .flags = OP_POOL,
     .attrs = ATTR_TABLE(rows, AdaptivePoolAttrs),
     .verify = verify,
     .infer_shape = infer_shape,

@@ -20,6 +20,8 @@ bool op_need_floats(const OpCall *c);
 /* Verify of views: their operand's bytes are those of the dense layout. */
 bool op_need_dense(const OpCall *c);
 bool op_fail_overflow(const OpCall *c);
+/* Flops of ops that compute nothing. */
+double op_no_flops(const OpCall *c, const Type *out, int64_t n);
 
 /* One spatial dimension of a window that slides over a padded input. */
 typedef struct Window {
@@ -40,7 +42,8 @@ double pool2d_flops(const OpCall *c, const Type *out, int64_t n);
 
 /* out = f(in[0], in[1]) with broadcasting. */
 void eval_binary(const Tensor *in, Tensor *out, double (*f)(double, double));
-void eval_copy(const Tensor *in, Tensor *out);
+/* Eval of ops that keep the elements and their order: views, dropout, reorders (its tensors are dense). */
+void eval_same(const void *attrs, const Tensor *in, uint32_t n, Tensor *out);
 int64_t tensor_elems(const Tensor *t);
 
 /* ---- samples: f32 shapes, dense, with and without the batch in front ---- */

@@ -28,16 +28,6 @@ static bool infer_shape(const OpCall *c, Type *out) {
     return true;
 }
 
-static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    (void)attrs, (void)n;
-    eval_copy(in, out);
-}
-
-static double flops(const OpCall *c, const Type *out, int64_t n) {
-    (void)c, (void)out, (void)n;
-    return 0;
-}
-
 #define FLATTEN(s, e)                                                                                        \
     .attrs = &(const FlattenAttrs) {                                                                         \
         s, e                                                                                                 \
@@ -57,7 +47,7 @@ const OpDesc op_flatten = {
     .flags = OP_VIEW,
     .verify = op_need_dense,
     .infer_shape = infer_shape,
-    .eval = eval,
-    .flops = flops,
+    .eval = eval_same,
+    .flops = op_no_flops,
     SAMPLES(samples),
 };

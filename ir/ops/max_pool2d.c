@@ -64,6 +64,7 @@ const OpDesc op_max_pool2d = {
     .min_operands = 1,
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
+    .flags = OP_POOL,
     .attrs = ATTR_TABLE(rows, Pool2dAttrs),
     .verify = pool2d_verify,
     .infer_shape = pool2d_infer,

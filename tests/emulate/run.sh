@@ -1,7 +1,7 @@
 #!/bin/sh
 # AVX-512 code on a machine without AVX-512, in Bochs's CPU core, against PyTorch. It takes minutes and installs a
 # package from PyPI, so neither ctest nor CI runs it.
-#   tests/emulate/run.sh                            everything, about ten minutes; ResNets at 64 x 64
+#   tests/emulate/run.sh                            everything; ResNets at 64 x 64
 #   tests/emulate/run.sh layers resnet18:224        some of it; see emulate.py
 #
 # Needs what tools/setup.sh test installs, Python 3.11 on x86-64, and cnnc built by the preset release or ci (or in
