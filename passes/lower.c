@@ -103,22 +103,22 @@ static bool copy_crossing_params(Split *s) {
     return true;
 }
 
-static void set_alias(Split *s, uint32_t buf, uint32_t of) {
-    s->lw.m->bufs.data[buf].alias = (int32_t)of;
+/* A view, or a reorder that moves nothing: work shares the operand's memory, unless that holds weights. */
+static bool lower_alias(Split *s, const Node *n, uint32_t from, uint32_t to) {
+    ModBuf *b = s->lw.m->bufs.data;
+    if (b[to].kind != MB_WORK || b[from].kind == MB_PARAM || b[from].kind == MB_CONST)
+        return lower_copy(&s->lw, from, to, n->name);
+    b[to].alias = (int32_t)from;
+    return true;
 }
 
 static bool lower_load_node(Split *s, const Node *n) {
     const Value *v = &s->g->values.data[n->result];
     select_entry(s, "prepare");
-    bool alias = is_alias(s, n);
     uint32_t buf = add_buf(s, v, s->crosses[n->result] ? MB_CONST : MB_WORK, v->name);
     s->at_load[n->result] = s->at_call[n->result] = buf;
-    if (alias && s->crosses[n->result])
-        return lower_copy(&s->lw, s->at_load[n->operands[0]], buf, n->name);
-    if (alias) {
-        set_alias(s, buf, s->at_load[n->operands[0]]);
-        return true;
-    }
+    if (is_alias(s, n))
+        return lower_alias(s, n, s->at_load[n->operands[0]], buf);
     return op_desc(n->op)->lower(&s->lw, n);
 }
 
@@ -128,12 +128,9 @@ static bool lower_call_node(Split *s, const Node *n) {
     int32_t out = s->output[n->result];
     uint32_t buf = out >= 0 ? (uint32_t)out : add_buf(s, v, MB_WORK, v->name);
     s->at_call[n->result] = buf;
-    if (!is_alias(s, n))
-        return op_desc(n->op)->lower(&s->lw, n);
-    if (out >= 0)
-        return lower_copy(&s->lw, s->at_call[n->operands[0]], buf, n->name);
-    set_alias(s, buf, s->at_call[n->operands[0]]);
-    return true;
+    if (is_alias(s, n))
+        return lower_alias(s, n, s->at_call[n->operands[0]], buf);
+    return op_desc(n->op)->lower(&s->lw, n);
 }
 
 static bool lower_nodes(Split *s) {
