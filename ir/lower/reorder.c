@@ -1,6 +1,7 @@
 /* One layout to another, and the zeroing of borders and padding lanes: a walk over the physical parts of the
  * result, outermost first, that meets each element once. */
 #include "ir/lower/lower.h"
+#include "ir/lower/shapes.h"
 
 typedef struct Walk {
     LowerKernel *lk;
@@ -70,7 +71,7 @@ static void data_loop(Walk *w, int p, Idx at, Idx first, Idx count, Idx logical)
     static const char *const names[MAX_RANK] = {"a", "b", "c", "d", "e", "f"};
     Idx saved = w->outer[part->dim];
     bool last = p == w->n - 1;
-    Idx i = last && part->stride == 1
+    Idx i = last && part->stride == 1 && shape_even(w->lk->in[0], part->dim, part->extent.size)
                 ? lb_for_vector(b, names[part->dim], lb_c(b, 0), count, (uint8_t)w->lk->lanes)
                 : lb_for(b, FOR_SERIAL, names[part->dim], lb_c(b, 0), count, 1);
     w->outer[part->dim] = lb_add(b, logical, lb_mulc(b, i, part->divisor));

@@ -9,16 +9,30 @@ int shape_lane_dim(const Type *t) {
     return t->rank ? t->rank - 1 : 0;
 }
 
-uint8_t shape_lanes(const Type *t, int d, uint8_t want) {
-    if (d < 0 || d >= t->rank || (t->dim[d].size == 1 && !t->dim[d].by_n))
-        return want;
+/* The factor of the innermost part of dimension d; 0: it is not blocked. */
+static uint32_t inner_block(const Type *t, int d) {
     uint32_t block = 0;
     for (int p = 0; p < t->layout.nparts; p++)
         if (t->layout.part[p].dim == d && t->layout.part[p].factor)
-            block = t->layout.part[p].factor; /* the innermost wins */
+            block = t->layout.part[p].factor;
+    return block;
+}
+
+uint8_t shape_lanes(const Type *t, int d, uint8_t want) {
+    if (d < 0 || d >= t->rank || (t->dim[d].size == 1 && !t->dim[d].by_n))
+        return want;
+    uint32_t block = inner_block(t, d);
     if (block && t->layout.lo[d])
         return 1; /* a border shifts the blocks */
     while (block && want > 1 && block % want)
         want /= 2;
     return want;
+}
+
+bool shape_even(const Type *t, int d, int64_t span) {
+    int64_t block = inner_block(t, d), runs = (t->dim[d].size + span - 1) / span;
+    if (!block)
+        return true;
+    /* All runs lie in one block, or each in one of its own. A border shifts the blocks. */
+    return !t->layout.lo[d] && (runs * span <= block || block % span == 0);
 }

@@ -9,5 +9,7 @@ int shape_lane_dim(const Type *t);
 /* The most lanes, at most `want`, for which `lanes` elements along dimension d from any multiple of `lanes`
  * on are evenly spaced in memory. d outside the rank, or of extent 1: broadcast, so `want`. */
 uint8_t shape_lanes(const Type *t, int d, uint8_t want);
+/* Are the elements of dimension d evenly spaced within each run of `span` that starts at a multiple of it? */
+bool shape_even(const Type *t, int d, int64_t span);
 
 #endif
