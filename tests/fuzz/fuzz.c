@@ -327,11 +327,12 @@ static int run(const Kind *k, Mutator *m, unsigned long count, uint64_t seed) {
 
 int main(int argc, char **argv) {
     const Kind *k = NULL;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what failed before a crash is told */
     for (size_t i = 0; argc > 4 && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i].name, argv[1]) == 0)
             k = &kinds[i];
     if (!k) {
-        fprintf(stderr, "usage: fuzz model|weights|graph|loops|npy COUNT|one INDEX SEED FILE...\n");
+        fprintf(stderr, "usage: fuzz model|weights|graph|loops|npy COUNT|(one INDEX) SEED FILE...\n");
         return 2;
     }
     bool one = strcmp(argv[2], "one") == 0;

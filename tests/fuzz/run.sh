@@ -1,9 +1,15 @@
 #!/bin/sh
 # The full fuzzing run: 5,000 damaged models, weights, graphs and loop modules, 2,000 arrays. The program is best built with
-# CNNC_SANITIZE. After a crash, the case that did it is written beside this run.
+# CNNC_SANITIZE. Each case that fails, and the one that crashes the program, is written to
+# fuzz-KIND-SEED-INDEX.EXT here, which `fuzz KIND one INDEX SEED FILE...` prints.
 #
 #     tests/fuzz/run.sh BUILD/tests/fuzz [COUNT] [SEED] [KIND...]
 set -u
+[ $# -gt 0 ] || {
+    echo "usage: $0 FUZZ [COUNT] [SEED] [KIND...]" >&2
+    echo "FUZZ KIND one INDEX SEED FILE... prints one case; each that fails is written to fuzz-KIND-SEED-INDEX.EXT here" >&2
+    exit 2
+}
 fuzz=$1
 count=${2:-5000}
 seed=${3:-1}
@@ -12,22 +18,30 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 FUZZ_PROGRESS=$(mktemp)
 export FUZZ_PROGRESS
+log=$(mktemp)
 failed=0
 for kind in $kinds; do
     n=$count
+    ext=$kind
     case $kind in
-    model) set -- "$here"/seeds/model/*.json "$root/examples/lenet5/lenet5.json" "$root/examples/simplecnn/simplecnn.json" ;;
-    weights) set -- "$here"/seeds/weights/*.safetensors ;;
-    graph) set -- "$here"/seeds/graph/*.cnnir ;;
-    loops) set -- "$here"/seeds/loops/*.cnnir ;;
+    model) ext=json && set -- "$here"/seeds/model/*.json "$root/examples/lenet5/lenet5.json" "$root/examples/simplecnn/simplecnn.json" ;;
+    weights) ext=safetensors && set -- "$here"/seeds/weights/*.safetensors ;;
+    graph) ext=cnnir && set -- "$here"/seeds/graph/*.cnnir ;;
+    loops) ext=cnnir && set -- "$here"/seeds/loops/*.cnnir ;;
     npy) set -- "$here"/seeds/npy/*.npy && n=$((count * 2 / 5)) ;;
     esac
-    if ! "$fuzz" "$kind" "$n" "$seed" "$@"; then
-        failed=1
-        index=$(cat "$FUZZ_PROGRESS")
-        "$fuzz" "$kind" one "$index" "$seed" "$@" >"fuzz-$kind-failure"
-        echo "the last case was $index; it is in fuzz-$kind-failure"
-    fi
+    "$fuzz" "$kind" "$n" "$seed" "$@" >"$log" && status=0 || status=1
+    cat "$log"
+    [ $status -eq 0 ] && continue
+    failed=1
+    cases=$(sed -n "s/^FAIL $kind case \([0-9]*\):.*/\1/p" "$log")
+    # Without its last line the program ended in the middle of a case.
+    grep -q "^$kind: [0-9]* cases" "$log" || cases="$cases $(cat "$FUZZ_PROGRESS")"
+    for index in $cases; do
+        file=fuzz-$kind-$seed-$index.$ext
+        "$fuzz" "$kind" one "$index" "$seed" "$@" >"$file"
+        echo "case $index is in $file"
+    done
 done
-rm -f "$FUZZ_PROGRESS"
+rm -f "$FUZZ_PROGRESS" "$log"
 exit $failed
