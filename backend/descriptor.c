@@ -133,6 +133,7 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
         const_i64(e, (int64_t)round64(m->prepare_bytes) + scratch),
         infer,
         prepare ? prepare : LLVMConstNull(e->ptr),
+        LLVMConstNull(e->ptr),
     };
     LLVMValueRef model = const_global(e, "model", const_struct(e, fields, sizeof fields / sizeof *fields));
     add_global_name(e, model, LLVMGlobalGetValueType(model), "model");
@@ -140,4 +141,4 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
 }
 
 _Static_assert(sizeof(cnnrt_tensor) == 72 && offsetof(cnnrt_tensor, bytes) == 64, "tensor() above");
-_Static_assert(sizeof(cnnrt_model) == 144 && offsetof(cnnrt_model, infer) == 128, "emit_descriptor above");
+_Static_assert(sizeof(cnnrt_model) == 152 && offsetof(cnnrt_model, infer) == 128, "emit_descriptor above");

@@ -16,6 +16,8 @@ Graph *graph_new(Context *cx, const char *name) {
     Graph *g = NEW(&cx->arena, Graph);
     g->cx = cx;
     g->name = intern(cx, name && *name ? name : "graph");
+    g->entry = intern(cx, "infer");
+    g->hyper = NO_VALUE;
     g->batch = 1;
     return g;
 }
@@ -130,6 +132,17 @@ ValueId graph_param(Graph *g, ValueKind kind, const char *name, const char *key,
     return v;
 }
 
+ValueId graph_state(Graph *g, StateRole role, const char *name, const char *key, Type type, Loc loc) {
+    Value v = {.kind = VK_STATE, .role = role, .type = type, .key = intern(g->cx, key), .loc = loc};
+    ValueId id = add_value(g, v, name);
+    vec_push(&g->cx->arena, &g->states, id);
+    return id;
+}
+
+ValueId graph_hyper(Graph *g, const char *name, Type type) {
+    return g->hyper = add_value(g, (Value){.kind = VK_HYPER, .type = type}, name);
+}
+
 ValueId graph_const(Graph *g, const char *name, Type type, const void *data, Loc loc) {
     return add_value(g, (Value){.kind = VK_CONST, .type = type, .def = NO_NODE, .loc = loc, .data = data},
                      name);
@@ -198,7 +211,11 @@ BindTime *graph_bind_times(const Graph *g) {
     for (uint32_t v = 0; v < g->values.len; v++) {
         ValueKind kind = g->values.data[v].kind;
         bool loaded = kind == VK_PARAM || kind == VK_BUFFER;
-        times[v] = loaded ? BIND_LOAD : kind == VK_INPUT || kind == VK_ARG ? BIND_CALL : BIND_COMPILE;
+        bool step = kind == VK_STATE || kind == VK_HYPER;
+        times[v] = loaded ? BIND_LOAD
+                   : step ? BIND_STEP
+                   : kind == VK_INPUT || kind == VK_ARG ? BIND_CALL
+                                                        : BIND_COMPILE;
     }
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];

@@ -29,9 +29,21 @@ typedef enum ValueKind {
     VK_PARAM,  /* weights: trainable in training */
     VK_BUFFER, /* weights that no optimizer touches: batch-norm statistics */
     VK_CONST,  /* known now; data in `data` */
+    VK_STATE,  /* training: kept in the caller's state block from call to call; `role` and `key` say what */
+    VK_HYPER,  /* training: the run-time numbers of a step, f64; ir/train.h says which */
     VK_RESULT, /* of a node */
     VK_ARG,    /* of a region: 0 is what the op produced, the others are further operands */
 } ValueKind;
+
+/* What a state value is. The text and the state block have them in this order. */
+typedef enum StateRole {
+    ROLE_PARAM,   /* a parameter that is trained */
+    ROLE_BUFFER,  /* statistics of a batch norm that is trained */
+    ROLE_SLOT,    /* of the optimizer; key "exp_avg/conv1.weight" */
+    ROLE_GRAD,    /* key "grad/conv1.weight" */
+    ROLE_COUNTER, /* i64[1]: keys "step" (of the optimizer), "calls" (of backward since state_init),
+                     "accumulated" (calls of backward since zero_grad), "seed" */
+} StateRole;
 
 /* When a value is known. */
 typedef enum BindTime { BIND_COMPILE, BIND_LOAD, BIND_STEP, BIND_CALL } BindTime;
@@ -41,7 +53,9 @@ typedef struct Value {
     Type type;
     ValueKind kind;
     NodeId def;         /* VK_RESULT */
-    const char *key;    /* VK_PARAM, VK_BUFFER: name in the weights file, "layer1.0.conv1.weight" */
+    const char *key;    /* VK_PARAM, VK_BUFFER, VK_STATE: name in the weights file, "layer1.0.conv1.weight" */
+    StateRole role;     /* VK_STATE */
+    bool target;        /* VK_INPUT in training: what the loss compares with; such inputs come last */
     const char *origin; /* name of the value of the imported graph that this one equals, or NULL */
     const void *data;   /* VK_CONST: dense elements of type.dtype */
     Loc loc;
@@ -91,10 +105,14 @@ typedef struct GraphOutput {
 struct Graph {
     Context *cx;
     const char *name;
+    const char *entry; /* the entry of the loop module that it becomes: "infer", "backward", ... */
+    Graph *next;       /* the graph of the unit's next entry, or NULL; same name, batch and classes */
     VEC(Value) values;
     VEC(Node) nodes; /* topological order */
     VEC(ValueId) inputs;
     VEC(ValueId) params; /* VK_PARAM and VK_BUFFER in order of declaration */
+    VEC(ValueId) states; /* VK_STATE in order of declaration */
+    ValueId hyper;       /* VK_HYPER, or NO_VALUE */
     VEC(GraphOutput) outputs;
     int64_t batch;        /* the compiled batch: what N is at most */
     bool n_fixed;         /* only n == batch is legal */
@@ -110,6 +128,9 @@ struct Graph {
 Graph *graph_new(Context *cx, const char *name);
 ValueId graph_input(Graph *g, const char *name, Type type, Loc loc);
 ValueId graph_param(Graph *g, ValueKind kind, const char *name, const char *key, Type type, Loc loc);
+/* The same role and key in several graphs of a unit is the same state. */
+ValueId graph_state(Graph *g, StateRole role, const char *name, const char *key, Type type, Loc loc);
+ValueId graph_hyper(Graph *g, const char *name, Type type);
 /* `data`: dense elements, kept by reference; must live as long as the context. */
 ValueId graph_const(Graph *g, const char *name, Type type, const void *data, Loc loc);
 ValueId graph_arg(Graph *g, const char *name, Type type);
@@ -139,7 +160,8 @@ static inline Node *graph_def(Graph *g, ValueId v) {
 }
 /* For each value, how many operands and outputs use it; in the context's arena. */
 uint32_t *graph_use_counts(const Graph *g);
-/* For each value its binding time: parameters are BIND_LOAD, inputs BIND_CALL, the rest follows. */
+/* For each value its binding time: parameters are BIND_LOAD, state and hyper BIND_STEP, inputs BIND_CALL, the
+ * rest follows. */
 BindTime *graph_bind_times(const Graph *g);
 
 /* print.c, parse.c, verify.c, dot.c */

@@ -6,6 +6,7 @@
 
 typedef struct Lower Lower;   /* ir/lower/lower.h */
 typedef struct LBuild LBuild; /* ir/loops/build.h */
+typedef struct Grad Grad;     /* ir/grad.h */
 typedef uint32_t LVal;
 
 enum {
@@ -16,6 +17,11 @@ enum {
     OP_KEEPS_ZERO = 1 << 4, /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
     OP_INTERNAL = 1 << 5,   /* made by passes only; the importers never make it */
     OP_POOL = 1 << 6,       /* windows of operand 0, whose layout the result follows */
+    OP_FOLLOWS = 1 << 7,    /* all operands of rank 4, and a result of rank 4, lie alike: in channel blocks when
+                               one of the operands does; all else is dense */
+    OP_ANY_DTYPE = 1 << 8,  /* `verify` looks at element types itself; else all operands are f32 */
+    OP_CHECK = 1 << 9,      /* the result is i32[1], a status: not 0 ends the call with it, before any state is
+                               written; never dropped */
 };
 
 /* What verify, infer_shape and flops see: an op with its operands' types. */
@@ -61,6 +67,16 @@ typedef struct OpDesc {
     LVal (*emit)(LBuild *b, const void *attrs, const LVal *in);
     /* The others: build the kernel(s) and steps of this node from the shared builders in ir/lower. */
     bool (*lower)(Lower *lw, const Node *n);
+    /* Bit i: operand i is a state value that the node updates in place. The result is operand 0 after that, in
+     * the same memory; no later node may use an operand that was written. Such nodes are never dropped nor
+     * shared. `eval` writes into the data of those operands, and the result. */
+    uint32_t writes;
+    /* Gradient: builds the nodes that give each wanted operand its part, from `dy`, the gradient of the
+     * result. NULL: none; grad.h tells a path that needs one from one that does not. */
+    bool (*grad)(Grad *gr, const Node *n, ValueId dy);
+    /* The node in training mode where that is another computation (batch norm, dropout): emits it into gr->g
+     * with operands mapped already. NULL: a copy. */
+    ValueId (*train)(Grad *gr, const Node *n, const ValueId *operands);
     /* Multiplications and additions for batch n; NULL: one per output element. */
     double (*flops)(const OpCall *c, const Type *out, int64_t n);
     const OpSample *samples;

@@ -1,4 +1,5 @@
 /* Copying a graph into a new one, which is how passes change it. */
+#include "ir/op.h"
 #include "ir/rewrite.h"
 
 /* The value `old` itself, without its node, in the new graph. */
@@ -12,6 +13,12 @@ static ValueId copy_value(Rewrite *rw, const Value *v) {
     case VK_PARAM:
     case VK_BUFFER:
         id = graph_param(to, v->kind, v->name, v->key, v->type, v->loc);
+        break;
+    case VK_STATE:
+        id = graph_state(to, v->role, v->name, v->key, v->type, v->loc);
+        break;
+    case VK_HYPER:
+        id = graph_hyper(to, v->name, v->type);
         break;
     case VK_CONST:
         id = graph_const(to, v->name, v->type, v->data, v->loc);
@@ -29,6 +36,8 @@ static ValueId copy_value(Rewrite *rw, const Value *v) {
 Rewrite rw_begin(Graph *from) {
     Rewrite rw = {.from = from, .to = graph_new(from->cx, from->name)};
     Graph *to = rw.to;
+    to->entry = from->entry;
+    to->next = from->next;
     to->batch = from->batch;
     to->n_fixed = from->n_fixed;
     to->classes = from->classes;
@@ -99,6 +108,7 @@ static bool *find_live(const Graph *g) {
         live[g->outputs.data[i].value] = true;
     for (uint32_t i = g->nodes.len; i-- > 0;) {
         const Node *n = &g->nodes.data[i];
+        live[n->result] |= op_desc(n->op)->writes || op_desc(n->op)->flags & OP_CHECK;
         for (uint32_t k = 0; live[n->result] && k < n->n_operands; k++)
             live[n->operands[k]] = true;
     }
@@ -136,6 +146,8 @@ static void compact(Graph *g, const bool *live) {
     g->nodes.len = nodes;
     map_list(g->inputs.data, &g->inputs.len, to);
     map_list(g->params.data, &g->params.len, to);
+    map_list(g->states.data, &g->states.len, to);
+    g->hyper = g->hyper == NO_VALUE ? NO_VALUE : to[g->hyper];
     for (uint32_t i = 0; i < g->outputs.len; i++)
         g->outputs.data[i].value = to[g->outputs.data[i].value];
     graph_index_names(g);

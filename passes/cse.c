@@ -55,7 +55,7 @@ static ValueId *find(Table *t, Graph *g, const Node *n, const Type *type) {
 }
 
 static void share_node(Rewrite *rw, Table *t, const Node *n) {
-    if (n->prologue || n->epilogue || n->n_operands > MAX_OPERANDS) {
+    if (n->prologue || n->epilogue || n->n_operands > MAX_OPERANDS || op_desc(n->op)->writes) {
         rw_copy(rw, n);
         return;
     }

@@ -176,6 +176,13 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
     } else if (op_desc(n->op)->flags & OP_POOL) {
         p->blocked = is_blocked(type_of(ls, p->operands[0]), ls->lanes);
         done = p->blocked ? 1 : 0;
+    } else if (op_desc(n->op)->flags & OP_FOLLOWS) {
+        p->blocked = any_blocked(ls, p, own);
+        for (; done < own; done++)
+            p->operands[done] = p->blocked && type_of(ls, p->operands[done])->rank == 4
+                                    ? as_blocked(ls, p->operands[done], (Border){0}, n)
+                                    : as_dense(ls, p->operands[done], n);
+        p->blocked &= like->rank == 4;
     } else if (pointwise && pictures) {
         p->blocked = any_blocked(ls, p, own);
     }

@@ -4,13 +4,15 @@
 #define PASSES_PASSES_H
 
 #include "ir/loops/loops.h"
+#include "ir/train.h"
 
 typedef struct Unit Unit; /* what goes through a pipeline */
 struct Unit {
     Context *cx;
     const Target *target;
-    Graph *graph;      /* NULL once lowered */
+    Graph *graph;      /* NULL once lowered; in training the first of several (Graph.next) */
     LoopModule *loops; /* NULL before */
+    const TrainSpec *train; /* what to train and how; NULL: inference */
     bool keep_all; /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
     bool internal; /* set by the manager when a pass broke the IR: our bug, not the input's */
 };
@@ -30,6 +32,7 @@ const Pass *pass_by_name(const char *name);
 #undef PASS
 
 extern const char *const pipeline_infer; /* "canonicalize,fold,cse,..." */
+extern const char *const pipeline_train; /* "autodiff,..." and then the same */
 
 /* Called around each pass; `before` true before it runs. Printing, dumping, timing and --stop-after live in
  * the driver, behind this. Return false to stop the pipeline (not an error). */

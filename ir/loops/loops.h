@@ -145,13 +145,18 @@ typedef enum ModBufKind {
     MB_PARAM, /* raw weights in PyTorch's order; arguments of `prepare` only */
     MB_CONST, /* packed weights: in the weights block at `offset`; written by `prepare`, or `data` */
     MB_WORK,  /* in the workspace at `offset` */
+    MB_STATE, /* training: in the state block at `offset`; read and written; dense */
+    MB_HYPER, /* training: argument of an entry: f64 numbers of a step */
 } ModBufKind;
 
 typedef struct ModBuf {
     const char *name; /* unique; the graph value's name */
     ModBufKind kind;
     Type type;        /* with layout: gives the physical extent */
-    const char *key;  /* MB_PARAM: name in the weights file; MB_IN, MB_OUT: name in the header */
+    const char *key;  /* MB_PARAM, MB_STATE: name in the weights file; MB_IN, MB_OUT: name in the header */
+    StateRole role;   /* MB_STATE */
+    uint32_t group;   /* MB_STATE of a parameter: its parameter group */
+    bool target;      /* MB_IN: what the loss compares with; such inputs come last */
     const void *data; /* MB_CONST: physical contents known at compile time, else NULL */
     uint32_t align;   /* 64 */
     int64_t offset;   /* bytes in its block, set by `plan`; -1 before */
@@ -169,11 +174,12 @@ typedef struct Step {
     StepArg *args;      /* one per kernel parameter */
     const char *name;   /* layer, for profiles and messages; may be NULL */
     const char *origin; /* source value that the last output argument holds, or NULL */
+    bool checks;        /* the last argument is an i32[1] of the workspace: not 0 ends the call with it */
     Loc loc;
 } Step;
 
 typedef struct Entry {
-    const char *name; /* "infer", "prepare" */
+    const char *name; /* "infer", "prepare"; in training "backward", "apply", "eval", "prepare" */
     VEC(Step) steps;
 } Entry;
 
@@ -186,10 +192,11 @@ typedef struct LoopModule {
     VEC(Kernel *) kernels;
     VEC(Entry) entries;
     bool planned;
-    int64_t work_bytes;    /* shared part of the workspace of `infer` */
+    int64_t work_bytes;    /* shared part of the workspace of `infer`; in training of the largest entry */
     int64_t prepare_bytes; /* shared part of the workspace of `prepare` */
     int64_t scratch_bytes; /* a thread's part */
     int64_t const_bytes;   /* the weights block */
+    int64_t state_bytes;   /* training: the state block; roles in their order, 64-byte aligned buffers */
     int64_t live_bytes;    /* the largest live set of `infer`: no plan can be smaller */
     const char **classes;
     uint32_t n_classes;

@@ -33,7 +33,10 @@ enum cnnrt_status {
     CNNRT_E_MISSING = 9,         /* cnnrt: a tensor of the model is not in the file */
     CNNRT_E_SHAPE = 10,          /* cnnrt: a tensor has another shape or type than the model's */
     CNNRT_E_SYSTEM = 11,         /* cnnrt: out of memory, or a thread cannot be made */
-    CNNRT_E_ABI = 12             /* object and library disagree about CNNRT_ABI_VERSION */
+    CNNRT_E_ABI = 12,            /* object and library disagree about CNNRT_ABI_VERSION */
+    CNNRT_E_LABEL = 13,          /* training: a class index is none of the model's classes nor ignore_index */
+    CNNRT_E_BATCH_NORM = 14,     /* training: a batch norm has one value per channel; n must be larger */
+    CNNRT_E_STATE = 15           /* training: the state block is NULL, unaligned, or not initialised */
 };
 const char *cnnrt_strerror(int status); /* never NULL */
 
@@ -75,6 +78,73 @@ typedef struct cnnrt_tensor {
     uint64_t bytes;              /* for the full batch */
 } cnnrt_tensor;
 
+/* ---- Training ---- */
+
+enum cnnrt_role {
+    CNNRT_PARAM = 0,  /* a parameter that is trained */
+    CNNRT_BUFFER = 1, /* statistics of a batch norm that is trained */
+    CNNRT_SLOT = 2,   /* of the optimizer: "exp_avg/conv1.weight" */
+    CNNRT_GRAD = 3,   /* "grad/conv1.weight"; undefined until backward has run after zero_grad */
+    CNNRT_COUNTER = 4 /* i64[1]: "step", "calls", "accumulated", "seed" */
+};
+
+/* One tensor of the state block: dense, in PyTorch's order, at `offset` bytes. */
+typedef struct cnnrt_state_tensor {
+    cnnrt_tensor tensor;
+    uint32_t role;  /* enum cnnrt_role */
+    uint32_t group; /* CNNRT_PARAM: its parameter group */
+    uint64_t offset;
+} cnnrt_state_tensor;
+
+/* The numbers of a step: doubles, in this order: grad_scale (multiplies the loss's gradient: 1, or 1/k when k
+ * calls are accumulated), clip (the limit, when clipping is compiled in), then of each parameter group lr,
+ * weight_decay and momentum (Adam: beta1). The generated header has the same as a struct. */
+enum { CNNRT_HYPER_GRAD_SCALE, CNNRT_HYPER_CLIP, CNNRT_HYPER_GROUPS, CNNRT_HYPER_PER_GROUP = 3 };
+enum { CNNRT_HYPER_LR, CNNRT_HYPER_WEIGHT_DECAY, CNNRT_HYPER_MOMENTUM };
+
+typedef struct cnnrt_training {
+    uint32_t struct_size;
+    uint32_t n_state, n_targets, n_groups, n_hyper;
+    const cnnrt_state_tensor *state; /* in the order of roles, then of the model's parameters */
+    const cnnrt_tensor *targets;     /* what the loss compares with: labels (i64 [n]) or f32 */
+    const double *hyper;             /* n_hyper defaults, as the recipe has them */
+    const char *loss;                /* "CrossEntropyLoss" */
+    const char *optimizer;           /* "SGD" */
+    int64_t n_trained, n_frozen;     /* elements of parameters */
+    uint64_t state_bytes;
+    /* Fills a state block (64-byte aligned): parameters and statistics as embedded in the object, all else
+     * zero; `seed` is that of dropout. */
+    int (*state_init)(void *state, size_t state_bytes, uint64_t seed);
+    /* Forward, backward and optimizer on n samples. `loss` gets one float; outputs are the model's. On any
+     * error the state is as it was. */
+    int (*train_step)(int64_t n, const void *const *inputs, const void *const *targets, float *loss,
+                      void *const *outputs, void *state, const double *hyper, const void *weights, void *work,
+                      size_t work_bytes, cnnrt_pool *pool);
+    /* Its halves: gradients add up over calls of backward until zero_grad; apply makes one optimizer step. */
+    int (*zero_grad)(void *state);
+    int (*backward)(int64_t n, const void *const *inputs, const void *const *targets, float *loss,
+                    void *const *outputs, void *state, const double *hyper, const void *weights, void *work,
+                    size_t work_bytes, cnnrt_pool *pool);
+    int (*apply)(void *state, const double *hyper, void *work, size_t work_bytes, cnnrt_pool *pool);
+    /* Evaluation mode: running statistics, no dropout. The state is read only. */
+    int (*eval)(int64_t n, const void *const *inputs, const void *const *targets, float *loss,
+                void *const *outputs, const void *state, const void *weights, void *work, size_t work_bytes,
+                cnnrt_pool *pool);
+} cnnrt_training;
+
+/* Where a training loop takes samples from; cnnrt-data makes them, or you do. */
+typedef struct cnnrt_source {
+    void *arg;
+    int64_t count; /* samples of an epoch */
+    /* Begin epoch `epoch`, whose order and augmentation follow from it and the source's seed alone, at its
+     * sample number `first`. 0 or an error code. */
+    int (*begin)(void *arg, uint64_t epoch, int64_t first);
+    /* Up to `most` samples: the input dense f32, the target as the model wants it. Returns their number, 0 at
+     * the end of the epoch, or a negative error code. */
+    int64_t (*next)(void *arg, int64_t most, float *input, void *target);
+    const char *(*error)(void *arg); /* a sentence about the last failure; may be NULL */
+} cnnrt_source;
+
 typedef struct cnnrt_model {
     uint32_t abi_version; /* CNNRT_ABI_VERSION of the compiler that made the object */
     uint32_t struct_size; /* sizeof(cnnrt_model) then; later versions only append */
@@ -95,6 +165,8 @@ typedef struct cnnrt_model {
     /* Packs raw parameters (in the order of `params`, dense f32) into the block `weights`. */
     int (*prepare)(const void *const *params, void *weights, size_t weights_bytes, void *work,
                    size_t work_bytes);
+    const cnnrt_training *training; /* NULL in an object for inference; workspace sizes are then training's, and
+                                       infer is NULL */
 } cnnrt_model;
 
 /* safetensors, read in place from a file in memory. Nothing is allocated; every offset is checked. */

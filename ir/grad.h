@@ -1,0 +1,34 @@
+/* What the gradients of ops are built with. The pass `autodiff` first emits the forward nodes into a new graph
+ * in training mode, then walks them backwards and calls each op's `grad`. All nodes and values here are those
+ * of the new graph. */
+#ifndef IR_GRAD_H
+#define IR_GRAD_H
+
+#include "ir/op.h"
+
+struct Grad {
+    Graph *g;
+    bool *wanted;     /* by value: something that is trained depends on its gradient */
+    ValueId *of;      /* by value: the gradient so far, NO_VALUE: none yet */
+    uint32_t n;       /* values that the two arrays hold: the forward ones */
+    ValueId seed;     /* state "seed", i64[1] */
+    ValueId calls;    /* state "calls", i64[1] */
+    uint32_t dropout; /* layers that draw random numbers so far: each has its own stream */
+    bool training;    /* false: `train` hooks are not called (evaluation) */
+};
+
+/* Is the gradient of operand i of n wanted? Nodes for others must not be built. */
+bool grad_wanted(const Grad *gr, const Node *n, uint32_t i);
+/* `d`, of the shape of operand i, is added to the gradient of operand i. False, passing on that NO_VALUE means
+ * a reported fault, when d is NO_VALUE. */
+bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d);
+/* graph_node with the place and layer of n; the value is named after n's result: "conv1.grad_weight" for
+ * suffix "grad_weight". */
+ValueId grad_node(Grad *gr, const Node *n, OpId op, const ValueId *operands, uint32_t count, const void *attrs,
+                  const char *suffix);
+/* Is state key `key` trained, as opposed to frozen? (For the `train` hook of batch norm: operand values.) */
+static inline bool grad_is_state(const Grad *gr, ValueId v) {
+    return gr->g->values.data[v].kind == VK_STATE;
+}
+
+#endif
