@@ -43,7 +43,7 @@ class Model:
     def __init__(self, library, name):
         self.library = c.CDLL(library)
         self.d = Descriptor.in_dll(self.library, name + "_model")
-        assert self.d.abi_version == 1 and self.d.struct_size == c.sizeof(Descriptor)
+        assert self.d.abi_version == 1 and self.d.struct_size >= c.sizeof(Descriptor)
         self.pools, self.work = {1: None}, None
 
     def pool(self, threads):
