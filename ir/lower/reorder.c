@@ -64,14 +64,23 @@ static void copy_element(Walk *w, Idx at, int lane_dim) {
 
 static void walk(Walk *w, int p, Idx at);
 
-/* The part's loop over [lo, hi) of its data; inside, the further parts. `vector`: it is the last one. */
+/* Are the elements that the loop over an innermost part meets neighbours here and evenly spaced in the
+ * operand? */
+static bool is_even(const Walk *w, const PhysicalPart *part) {
+    /* A border may shift the blocks of the result: then no block of the operand is in step. */
+    int64_t run = border_lo(w->t, part->dim) ? TYPE_MAX_ELEMS : part->extent.size;
+    return part->stride == 1 && shape_even(w->lk->in[0], part->dim, run);
+}
+
+/* The part's loop over `count` of its data from `first` on, which have the logical coordinates from `logical`
+ * on; inside, the further parts. */
 static void data_loop(Walk *w, int p, Idx at, Idx first, Idx count, Idx logical) {
     LBuild *b = &w->lk->b;
     const PhysicalPart *part = &w->part[p];
     static const char *const names[MAX_RANK] = {"a", "b", "c", "d", "e", "f"};
     Idx saved = w->outer[part->dim];
     bool last = p == w->n - 1;
-    Idx i = last && part->stride == 1 && shape_even(w->lk->in[0], part->dim, part->extent.size)
+    Idx i = last && is_even(w, part)
                 ? lb_for_vector(b, names[part->dim], lb_c(b, 0), count, (uint8_t)w->lk->lanes)
                 : lb_for(b, FOR_SERIAL, names[part->dim], lb_c(b, 0), count, 1);
     w->outer[part->dim] = lb_add(b, logical, lb_mulc(b, i, part->divisor));
@@ -84,23 +93,31 @@ static void data_loop(Walk *w, int p, Idx at, Idx first, Idx count, Idx logical)
     w->outer[part->dim] = saved;
 }
 
-/* An inner part of a blocked dimension: the last block may be short, its remaining lanes are zeroed. */
+/* Where in a block of `factor` the logical coordinate `to` lies, of which lane 0 has the coordinate `from`; 0
+ * or `factor` when it is outside. */
+static Idx lane_of(LBuild *b, int64_t to, Idx from, int64_t factor) {
+    return lb_max(b, lb_c(b, 0), lb_min(b, lb_c(b, factor), lb_sub(b, lb_c(b, to), from)));
+}
+
+/* An inner part of a blocked dimension: the first and the last block may be short, their other lanes are
+ * zeroed. */
 static void walk_block(Walk *w, int p, Idx at) {
     LBuild *b = &w->lk->b;
     const PhysicalPart *part = &w->part[p];
     int d = part->dim;
-    int64_t size = w->t->dim[d].size, factor = part->extent.size;
-    Idx count = lb_c(b, factor);
-    bool whole = w->t->dim[d].by_n || size % (factor * part->divisor) == 0;
-    if (!whole && part->divisor == 1)
-        count = lb_max(b, lb_c(b, 0), lb_min(b, count, lb_sub(b, lb_c(b, size), w->outer[d])));
+    int64_t factor = part->extent.size;
+    bool lanes = part->divisor == 1 && is_padded(w, d);
+    Idx first = lanes && border_lo(w->t, d) ? lane_of(b, 0, w->outer[d], factor) : lb_c(b, 0);
+    Idx end = lanes ? lane_of(b, w->t->dim[d].size, w->outer[d], factor) : lb_c(b, factor);
+    zero_range(w, at, lb_mulc(b, first, part->stride));
     if (work_left(w, p + 1) && (w->data || p + 1 < w->n))
-        data_loop(w, p, at, lb_c(b, 0), count, w->outer[d]);
-    if (!whole)
-        zero_range(w, lb_add(b, at, lb_mulc(b, count, part->stride)),
-                   lb_mulc(b, lb_sub(b, lb_c(b, factor), count), part->stride));
+        data_loop(w, p, at, first, lb_sub(b, end, first), lb_add(b, w->outer[d], first));
+    zero_range(w, lb_add(b, at, lb_mulc(b, end, part->stride)),
+               lb_mulc(b, lb_sub(b, lb_c(b, factor), end), part->stride));
 }
 
+/* The outermost part of a dimension, with the border; where the dimension is blocked, its blocks hold that.
+ */
 static void walk(Walk *w, int p, Idx at) {
     if (!work_left(w, p))
         return;
@@ -112,11 +129,12 @@ static void walk(Walk *w, int p, Idx at) {
         return;
     }
     w->seen[d] = true;
-    int64_t lo = border_lo(w->t, d), hi = border_hi(w->t, d);
-    Idx extent = is_blocked(w, d) ? lb_dim(b, part->extent) : lb_dim(b, w->t->dim[d]);
+    bool blocked = is_blocked(w, d);
+    int64_t lo = blocked ? 0 : border_lo(w->t, d), hi = blocked ? 0 : border_hi(w->t, d);
+    Idx extent = lb_dim(b, blocked ? part->extent : w->t->dim[d]);
     zero_range(w, at, lb_c(b, lo * part->stride));
     if (w->data || work_left(w, p + 1))
-        data_loop(w, p, at, lb_c(b, lo), extent, lb_c(b, 0));
+        data_loop(w, p, at, lb_c(b, lo), extent, lb_c(b, blocked ? -border_lo(w->t, d) : 0));
     zero_range(w, lb_add(b, at, lb_mulc(b, lb_addc(b, extent, lo), part->stride)),
                lb_c(b, hi * part->stride));
     w->seen[d] = false;
