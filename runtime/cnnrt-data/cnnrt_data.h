@@ -1,6 +1,7 @@
-/* cnnrt-data: what programs around a compiled model need of files: NumPy arrays, the MNIST family of data
- * sets, and pictures in characters. C99, C11 and C++. No globals; a failing call says why in a struct of the
- * caller's. Sizes in files are never trusted: memory is taken for what is really there. */
+/* cnnrt-data: what programs around a compiled model need of files: NumPy arrays, data sets, PNG and JPEG,
+ * augmentation and loading for training, and pictures in characters. C99, C11 and C++. No globals; a failing
+ * call says why in a struct of the caller's. Sizes in files are never trusted: memory is taken for what is
+ * really there. */
 #ifndef CNNRT_DATA_H
 #define CNNRT_DATA_H
 
@@ -73,6 +74,153 @@ void cnnrt_images_free(cnnrt_images *a);
 /* Images first .. first+count-1 as (pixel / 255 - mean) / std. mean 0, std 1: the range 0 to 1. */
 void cnnrt_images_to_f32(const cnnrt_images *a, size_t first, size_t count, float mean, float std,
                          float *dst);
+
+/* ---- PNG and JPEG ---- */
+
+#define CNNRT_PICTURE_MAX_SIDE 32768u
+#define CNNRT_PICTURE_MAX_PIXELS ((size_t)1 << 26)
+#define CNNRT_PICTURE_MAX_FILE ((size_t)1 << 28)
+
+typedef struct cnnrt_picture {
+    uint32_t channels; /* 1 grey, 3 RGB */
+    uint32_t height, width;
+    unsigned char *pixels; /* height * width * channels, channels innermost */
+} cnnrt_picture;
+
+/* A PNG or JPEG file in memory. `channels` is what is wanted: 1, 3, or 0 for what the file has. Transparency
+ * is dropped, 16 bits become 8; grey from colour as Pillow's convert("L"). */
+int cnnrt_picture_parse(cnnrt_picture *out, const void *file, size_t file_bytes, uint32_t channels,
+                        cnnrt_data_error *error);
+int cnnrt_picture_read(cnnrt_picture *out, const char *path, uint32_t channels, cnnrt_data_error *error);
+void cnnrt_picture_free(cnnrt_picture *a);
+
+/* ---- Data sets ---- */
+
+typedef struct cnnrt_dataset cnnrt_dataset;
+
+typedef struct cnnrt_dataset_info {
+    const char *kind; /* "idx", "cifar10", "npy" or "folder" */
+    int64_t count;
+    uint32_t channels;          /* 0: a folder's pictures have what they have, 1 or 3 */
+    uint32_t height, width;     /* 0: they differ from picture to picture */
+    uint32_t n_classes;         /* 0: the targets are numbers, not classes */
+    const char *const *classes; /* n_classes names; lives as long as the data set */
+    uint32_t target_elements;   /* of each sample, when n_classes is 0 */
+} cnnrt_dataset_info;
+
+/* The split ("train", "test") of a data set in a folder, of a named kind, or recognised (kind NULL):
+ *   "idx"      <split>-images-idx3-ubyte and <split>-labels-idx1-ubyte, with or without .gz ("test" is t10k)
+ *   "cifar10"  data_batch_1.bin to data_batch_5.bin, or test_batch.bin
+ *   "npy"      <split>-images.npy with <split>-labels.npy or <split>-targets.npy, as cnnrt_dataset_open_npy
+ *   "folder"   <split>/<class>/<name>.png, .jpg or .jpeg; classes in the order of their names. Split NULL:
+ * the folder itself holds the classes. Pictures are decoded when they are needed. *out is NULL on failure. */
+int cnnrt_dataset_open(cnnrt_dataset **out, const char *folder, const char *split, const char *kind,
+                       cnnrt_data_error *error);
+
+enum cnnrt_layout {
+    CNNRT_LAYOUT_AUTO = 0, /* NHWC when the last dimension is 1 or 3 and the second is not, else NCHW */
+    CNNRT_NCHW = 1,
+    CNNRT_NHWC = 2
+};
+/* Images u8 (0..255 becomes 0..1) or f32 (as they are), [N,C,H,W], [N,H,W,C], [N,H,W] or [N,C]; labels u8,
+ * i32 or i64 [N], or f32 targets [N] or [N,...]. */
+int cnnrt_dataset_open_npy(cnnrt_dataset **out, const char *images, const char *targets, int layout,
+                           cnnrt_data_error *error);
+
+/* Views of `a`, which may be closed before them. Split: a random `fraction` of the samples, which follows
+ * from the seed, goes to *part and the others to *rest. Subset: the samples of `n` classes, which become the
+ * classes 0 to n-1 in the order given. */
+int cnnrt_dataset_split(const cnnrt_dataset *a, double fraction, uint64_t seed, cnnrt_dataset **rest,
+                        cnnrt_dataset **part, cnnrt_data_error *error);
+int cnnrt_dataset_subset(const cnnrt_dataset *a, const uint32_t *classes, uint32_t n, cnnrt_dataset **out,
+                         cnnrt_data_error *error);
+void cnnrt_dataset_close(cnnrt_dataset *a); /* NULL is allowed */
+
+void cnnrt_dataset_describe(const cnnrt_dataset *a, cnnrt_dataset_info *out);
+/* The class of sample i, 0 <= i < count; -1 when the targets are numbers. */
+int64_t cnnrt_dataset_label(const cnnrt_dataset *a, int64_t i);
+
+/* ---- Augmentation: torchvision's transforms of float tensors, by their names and parameters ---- */
+
+#define CNNRT_MAX_CHANNELS 16
+#define CNNRT_MAX_TRANSFORMS 32
+
+enum cnnrt_transform_kind {
+    CNNRT_RESIZE = 0,             /* size, antialias */
+    CNNRT_CENTER_CROP,            /* size */
+    CNNRT_RANDOM_CROP,            /* size, padding, fill */
+    CNNRT_RANDOM_RESIZED_CROP,    /* size, scale, ratio, antialias; bilinear */
+    CNNRT_RANDOM_HORIZONTAL_FLIP, /* p */
+    CNNRT_RANDOM_VERTICAL_FLIP,   /* p */
+    CNNRT_RANDOM_ROTATION,        /* degrees, bilinear, fill */
+    CNNRT_RANDOM_AFFINE,          /* degrees, translate, scale, shear, bilinear, fill */
+    CNNRT_COLOR_JITTER,           /* brightness, contrast, saturation, hue; 1 or 3 channels */
+    CNNRT_RANDOM_ERASING,         /* p, scale, ratio, value, value_random */
+    CNNRT_NORMALIZE,              /* mean, std */
+    CNNRT_N_TRANSFORMS
+};
+
+/* A number for all channels (n 1) or one a channel. */
+typedef struct cnnrt_values {
+    uint32_t n;
+    float v[CNNRT_MAX_CHANNELS];
+} cnnrt_values;
+
+/* One step. Only its kind's fields count; cnnrt_transform_init sets them to torchvision's defaults. Pixels
+ * are 0 to 1 until a Normalize, and so are fill and value. Pairs are [lowest, highest]. */
+typedef struct cnnrt_transform {
+    uint32_t kind;
+    uint32_t size[2];    /* height, width; Resize: width 0 makes the shorter side size[0] */
+    uint32_t padding[4]; /* left, top, right, bottom */
+    cnnrt_values fill, value, mean, std;
+    uint32_t value_random; /* 1: value="random", numbers from the normal distribution */
+    uint32_t antialias;    /* default 1, as torchvision does with pictures */
+    uint32_t bilinear;     /* 0: interpolation=NEAREST, torchvision's default */
+    double p;
+    double scale[2], ratio[2];
+    double degrees[2], translate[2], shear[4]; /* translate: fractions; shear: x range, y range, in degrees */
+    double brightness[2], contrast[2], saturation[2], hue[2];
+} cnnrt_transform;
+
+/* "RandomCrop" and so on; NULL for no kind. Its inverse returns CNNRT_N_TRANSFORMS for no name. */
+const char *cnnrt_transform_name(uint32_t kind);
+uint32_t cnnrt_transform_kind(const char *name);
+void cnnrt_transform_init(cnnrt_transform *t, uint32_t kind);
+/* Whether the parameters make sense for pictures of `channels`. CNNRT_E_SHAPE with a sentence, or 0. */
+int cnnrt_transform_check(const cnnrt_transform *t, uint32_t channels, cnnrt_data_error *error);
+/* Applies `n` transforms to one picture, dense f32 [channels, *height, *width], as sample `index` of epoch
+ * `epoch` under `seed`: the same numbers give the same bits. *out, which free() frees, is of the new *height
+ * and *width. */
+int cnnrt_transform_apply(const cnnrt_transform *t, size_t n, const float *picture, uint32_t channels,
+                          uint32_t *height, uint32_t *width, uint64_t seed, uint64_t epoch, uint64_t index,
+                          float **out, cnnrt_data_error *error);
+
+/* ---- The loader: a cnnrt_source over a data set ---- */
+
+typedef struct cnnrt_loader cnnrt_loader;
+
+typedef struct cnnrt_loader_options {
+    uint32_t channels, height, width; /* of the model's input; 0: the data set's */
+    uint32_t target_elements; /* 0: targets are classes, i64. Else f32: the data set's numbers, or, when it
+                                 has classes, as many probabilities as classes (1 for the sample's, else 0) */
+    uint64_t seed;            /* of order and augmentation */
+    uint32_t shuffle;         /* 1: another order each epoch; 0: the data set's */
+    uint32_t resize;    /* 1: pictures that the transforms leave at another size are resized; 0: an error */
+    uint32_t drop_last; /* 1: samples that do not fill a last batch are left out */
+    uint32_t batch;     /* samples of a batch, the unit of work of the threads; 0: 64 */
+    uint32_t prefetch;  /* batches made ahead; 0: 4 */
+    uint32_t threads;   /* that make them; 0: none, `next` makes its samples itself */
+    const cnnrt_transform *transforms; /* copied */
+    size_t n_transforms;
+} cnnrt_loader_options;
+
+/* The data set may be closed before the loader. Begin with a zeroed options struct. */
+int cnnrt_loader_open(cnnrt_loader **out, const cnnrt_dataset *a, const cnnrt_loader_options *options,
+                      cnnrt_data_error *error);
+/* What cnnrt_fit and other loops take: valid until the loader is closed; for one thread at a time. `begin`
+ * may be called at any moment, also within an epoch; `next` returns negative codes of enum cnnrt_status. */
+cnnrt_source cnnrt_loader_source(cnnrt_loader *a);
+void cnnrt_loader_close(cnnrt_loader *a); /* NULL is allowed; joins its threads */
 
 /* ---- Pictures in characters ---- */
 
