@@ -1,4 +1,5 @@
 /* flatten: dimensions start_dim to end_dim become one. */
+#include "ir/grad.h"
 #include "ir/ops/common.h"
 
 static const AttrRow rows[] = {
@@ -49,5 +50,6 @@ const OpDesc op_flatten = {
     .infer_shape = infer_shape,
     .eval = eval_same,
     .flops = op_no_flops,
+    .grad = grad_view,
     SAMPLES(samples),
 };

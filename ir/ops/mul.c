@@ -1,4 +1,5 @@
 /* mul: the product of two tensors, with NumPy's broadcasting. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -14,6 +15,16 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
     (void)attrs;
     return lb_op2(b, LOP_MUL, in[0], in[1]);
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    for (uint32_t i = 0; i < 2; i++) {
+        const ValueId part[2] = {dy, n->operands[1 - i]};
+        if (grad_wanted(gr, n, i) && !(grad_same_shape(gr, n, i) &&
+                                       grad_add(gr, n, i, grad_node(gr, n, OP_mul, part, 2, NULL, "grad"))))
+            return false;
+    }
+    return true;
 }
 
 static const OpSample samples[] = {
@@ -33,5 +44,6 @@ const OpDesc op_mul = {
     .eval = eval,
     .emit = emit,
     .lower = lower_pointwise,
+    .grad = grad,
     SAMPLES(samples),
 };

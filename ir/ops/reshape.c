@@ -1,4 +1,5 @@
 /* reshape: the same elements in the same order under other dimensions; the batch stays in front. */
+#include "ir/grad.h"
 #include "ir/ops/common.h"
 
 static const AttrRow rows[] = {
@@ -46,5 +47,6 @@ const OpDesc op_reshape = {
     .infer_shape = infer_shape,
     .eval = eval_same,
     .flops = op_no_flops,
+    .grad = grad_view,
     SAMPLES(samples),
 };

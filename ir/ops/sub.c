@@ -1,4 +1,5 @@
 /* sub: the difference of two tensors, with NumPy's broadcasting. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -14,6 +15,16 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
     (void)attrs;
     return lb_op2(b, LOP_SUB, in[0], in[1]);
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    static const float zero = 0;
+    if (grad_wanted(gr, n, 0) && !(grad_same_shape(gr, n, 0) && grad_add(gr, n, 0, dy)))
+        return false;
+    if (!grad_wanted(gr, n, 1))
+        return true;
+    const ValueId part[2] = {graph_const(gr->g, "zero", type_make(DT_F32, 0, NULL), &zero, n->loc), dy};
+    return grad_same_shape(gr, n, 1) && grad_add(gr, n, 1, grad_node(gr, n, OP_sub, part, 2, NULL, "grad"));
 }
 
 static const OpSample samples[] = {
@@ -33,5 +44,6 @@ const OpDesc op_sub = {
     .eval = eval,
     .emit = emit,
     .lower = lower_pointwise,
+    .grad = grad,
     SAMPLES(samples),
 };

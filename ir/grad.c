@@ -1,0 +1,59 @@
+/* What the `grad` hooks of ops share: which parts are wanted, and sums of what several users contribute. */
+#include "ir/grad.h"
+
+bool grad_wanted(const Grad *gr, const Node *n, uint32_t i) {
+    return n->operands[i] < gr->n && gr->wanted[n->operands[i]];
+}
+
+/* "conv1.grad_weight" */
+static const char *grad_name(const Grad *gr, const Node *n, const char *suffix) {
+    return intern_f(gr->g->cx, "%s.%s", gr->g->values.data[n->result].name, suffix);
+}
+
+ValueId grad_node(Grad *gr, const Node *n, OpId op, const ValueId *operands, uint32_t count,
+                  const void *attrs, const char *suffix) {
+    for (uint32_t i = 0; i < count; i++)
+        if (operands[i] == NO_VALUE)
+            return NO_VALUE;
+    const char *layer = n->name; /* a new node may move n */
+    ValueId v = graph_node(gr->g, op, operands, count, attrs, grad_name(gr, n, suffix), n->loc);
+    if (v != NO_VALUE)
+        graph_def(gr->g, v)->name = layer;
+    return v;
+}
+
+bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d) {
+    const ValueId to = n->operands[i];
+    if (d == NO_VALUE)
+        return false;
+    if (gr->of[to] != NO_VALUE) {
+        const ValueId both[2] = {gr->of[to], d};
+        d = grad_node(gr, n, OP_add, both, 2, NULL, "grad_sum");
+    }
+    gr->of[to] = d;
+    return d != NO_VALUE;
+}
+
+bool grad_same_shape(const Grad *gr, const Node *n, uint32_t i) {
+    const Graph *g = gr->g;
+    const Value *v = &g->values.data[n->operands[i]], *y = &g->values.data[n->result];
+    if (type_same_shape(&v->type, &y->type))
+        return true;
+    diag_error(&g->cx->diag, DIAG_NO_GRADIENT, &n->loc,
+               "%s repeats \"%s\", and such operands have no gradient", op_desc(n->op)->name, v->name);
+    return diag_hint(&g->cx->diag, "freeze what it is made of, or give it the shape of the result");
+}
+
+bool grad_view(Grad *gr, const Node *n, ValueId dy) {
+    const Graph *g = gr->g;
+    const Type *in = &g->values.data[n->operands[0]].type, *out = &g->values.data[n->result].type;
+    const bool by_n = type_has_n(in);
+    if (by_n != type_has_n(out) || (by_n && in->dim[0].size != out->dim[0].size))
+        return diag_error(&g->cx->diag, DIAG_NO_GRADIENT, &n->loc,
+                          "%s changes how often the batch counts, and has no gradient then",
+                          op_desc(n->op)->name);
+    ReshapeAttrs attrs = {0};
+    for (uint32_t i = by_n; i < in->rank; i++)
+        attrs.shape.v[attrs.shape.n++] = in->dim[i].size;
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_reshape, &dy, 1, &attrs, "grad"));
+}
