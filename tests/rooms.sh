@@ -25,11 +25,12 @@ check() {
 outside='llvm-c/|llvm/|cjson/|cJSON|png|jpeglib|zlib|criterion/|cnnrt'
 check ir/base           'ir/base/'                            "$outside|pthread"
 check ir                'ir/'                                 "$outside|pthread"
-check frontend          'frontend/|ir/|runtime/cnnrt/cnnrt[.]h'  'llvm-c/|png|jpeglib|zlib|criterion/'
+check frontend          'frontend/|ir/|runtime/cnnrt/cnnrt[.]h|runtime/cnnrt-train/cnnrt_train[.]h|runtime/cnnrt-data/cnnrt_data[.]h'  'llvm-c/|png|jpeglib|zlib|criterion/'
 check passes            'passes/|ir/'                         "$outside|pthread"
 check backend           'backend/|ir/|runtime/cnnrt/cnnrt[.]h'   'cjson/|cJSON|png|jpeglib|zlib|criterion/'
 check driver            'driver/|frontend/|passes/|backend/|ir/|runtime/' 'llvm-c/|cjson/|cJSON|png|jpeglib|zlib|criterion/'
 check runtime/cnnrt     '([a-z_0-9]+[.]h$)|cnnrt/'             "llvm-c/|cjson/|cJSON|png|jpeglib|zlib|criterion/"
+check runtime/cnnrt-train '([a-z_0-9]+[.]h$)|cnnrt/|cnnrt-train/' 'llvm-c/|cjson/|cJSON|png|jpeglib|zlib|criterion/'
 check runtime/cnnrt-data '([a-z_0-9]+[.]h$)|cnnrt/|cnnrt-data/' 'llvm-c/|cjson/|cJSON|criterion/'
 [ $bad -eq 0 ] && echo "rooms: every include keeps to the table"
 exit $bad
