@@ -110,5 +110,7 @@ LVal lb_shuffle(LBuild *b, LVal x, LVal y, const uint8_t *lane, uint8_t lanes);
 
 /* math.c: polynomials of f32 with their error stated; scalar and vector give the same bits. */
 LVal lb_exp(LBuild *b, LVal x);
+LVal lb_log(LBuild *b, LVal x);
+LVal lb_log1p(LBuild *b, LVal x); /* finite x >= 0 */
 
 #endif

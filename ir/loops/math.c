@@ -2,6 +2,7 @@
  * same multiply-add. Built from arithmetic that is exact on special values: no conversion of a float that may
  * be NaN to an integer, whose result would be undefined. */
 #include "ir/loops/build.h"
+#include <math.h>
 
 static LVal f32_const(LBuild *b, LVal like, double v) {
     return lb_const(b, (LType){DT_F32, lb_type(b, like).lanes}, v);
@@ -48,4 +49,54 @@ LVal lb_exp(LBuild *b, LVal x) {
     LVal p = exp_reduced(b, r);
     p = lb_op2(b, LOP_MUL, p, power_of_two(b, half));
     return lb_op2(b, LOP_MUL, p, power_of_two(b, lb_op2(b, LOP_SUB, e, half)));
+}
+
+/* log(1 + f) for f in [sqrt(1/2)-1, sqrt(2)-1] is f - f*f/2 + f*f*f*q(f), q by minimax: within 2^-28 of the
+ * logarithm. Returns f*f*f*q(f). */
+static LVal log_tail(LBuild *b, LVal f, LVal square) {
+    static const double q[] = {0x1.555548p-2,  -0x1.000006p-2, 0x1.99a4b6p-3,  -0x1.555c4ep-3, 0x1.233768p-3,
+                               -0x1.fc2208p-4, 0x1.e6f06ap-4,  -0x1.de3c16p-4, 0x1.1457a8p-4};
+    LVal p = f32_const(b, f, q[8]);
+    for (int i = 7; i >= 0; i--)
+        p = lb_mad(b, p, f, f32_const(b, f, q[i]));
+    return lb_op2(b, LOP_MUL, lb_op2(b, LOP_MUL, p, square), f);
+}
+
+/* log(m * 2^e) for m in [sqrt(1/2), sqrt(2)]. ln(2) in two pieces: e times the upper one is exact. */
+static LVal log_reduced(LBuild *b, LVal m, LVal e) {
+    LVal f = lb_op2(b, LOP_SUB, m, f32_const(b, m, 1)), square = lb_op2(b, LOP_MUL, f, f);
+    LVal r = log_tail(b, f, square);
+    r = lb_mad(b, e, f32_const(b, m, 0x1.7f7d1cp-20), r);
+    r = lb_mad(b, square, f32_const(b, m, -0.5), r);
+    r = lb_op2(b, LOP_ADD, f, r);
+    return lb_mad(b, e, f32_const(b, m, 0x1.62e4p-1), r);
+}
+
+/* log of f32 within 1 ulp. log(0) is -inf, below 0 and of NaN it is NaN, log(inf) is inf. */
+LVal lb_log(LBuild *b, LVal x) {
+    LType ints = {DT_I32, lb_type(b, x).lanes}, floats = lb_type(b, x);
+    LVal small = lb_op2(b, LOP_CMPLT, x, f32_const(b, x, 0x1p-126)); /* denormal */
+    LVal normal = lb_select(b, small, lb_op2(b, LOP_MUL, x, f32_const(b, x, 0x1p23)), x);
+    LVal bits = lb_bitcast(b, ints, normal);
+    /* 0x3f3504f3 is sqrt(1/2): the difference's exponent field counts halvings down to [sqrt(1/2), sqrt(2)].
+     */
+    LVal e = lb_op2(b, LOP_SHR, lb_op2(b, LOP_SUB, bits, i32_const(b, x, 0x3f3504f3)), i32_const(b, x, 23));
+    LVal scaled = lb_op2(b, LOP_SUB, bits, lb_op2(b, LOP_SHL, e, i32_const(b, x, 23)));
+    LVal exponent = lb_select(b, small, lb_op2(b, LOP_SUB, e, i32_const(b, x, 23)), e);
+    LVal r = log_reduced(b, lb_bitcast(b, floats, scaled), lb_convert(b, DT_F32, exponent));
+    LVal positive = lb_op2(b, LOP_CMPLT, f32_const(b, x, 0), x);
+    LVal finite = lb_op2(b, LOP_CMPLT, x, f32_const(b, x, INFINITY));
+    r = lb_select(b, finite, r, x); /* inf and NaN are their own logarithms */
+    LVal zero = lb_op2(b, LOP_CMPEQ, x, f32_const(b, x, 0));
+    LVal other = lb_select(b, zero, f32_const(b, x, -INFINITY), f32_const(b, x, NAN));
+    return lb_select(b, positive, r, other);
+}
+
+/* log(1 + x) of f32 for finite x >= 0 within 2 ulp: what 1 + x loses in rounding is added to its logarithm.
+ */
+LVal lb_log1p(LBuild *b, LVal x) {
+    LVal one = f32_const(b, x, 1), sum = lb_op2(b, LOP_ADD, one, x);
+    LVal big = lb_op2(b, LOP_MAX, one, x), small = lb_op2(b, LOP_MIN, one, x);
+    LVal lost = lb_op2(b, LOP_SUB, small, lb_op2(b, LOP_SUB, sum, big));
+    return lb_op2(b, LOP_ADD, lb_log(b, sum), lb_op2(b, LOP_DIV, lost, sum));
 }

@@ -222,18 +222,20 @@ Test(interp, prepare_then_infer) {
 
 /* ---- math.c ---- */
 
-/* y = exp(x) for 4096 numbers, scalar or in vectors of 8. */
-static LoopModule *exp_module(Context *cx, uint8_t lanes, bool contract) {
+typedef LVal (*Function)(LBuild *, LVal);
+
+/* y = f(x) for 4096 numbers, scalar or in vectors of 8. */
+static LoopModule *math_module(Context *cx, Function f, uint8_t lanes, bool contract) {
     LoopModule *m = loops_new(cx, "e");
     Type t = type_make(DT_F32, 1, (Dim[]){{4096, false}});
     loops_buf(m, (ModBuf){.name = "x", .kind = MB_IN, .type = t, .offset = -1, .alias = -1});
     loops_buf(m, (ModBuf){.name = "y", .kind = MB_OUT, .type = t, .offset = -1, .alias = -1});
-    LBuild b = lb_begin(cx, "exp");
+    LBuild b = lb_begin(cx, "f");
     b.contract = contract;
     uint32_t x = lb_param(&b, "x", LB_IN, DT_F32, (Dim){4096, false});
     uint32_t y = lb_param(&b, "y", LB_OUT, DT_F32, (Dim){4096, false});
     Idx i = lb_for(&b, FOR_SERIAL, "i", lb_c(&b, 0), lb_c(&b, 4096), lanes);
-    lb_store(&b, y, i, lb_exp(&b, lb_load(&b, (LType){DT_F32, lanes}, x, i)));
+    lb_store(&b, y, i, f(&b, lb_load(&b, (LType){DT_F32, lanes}, x, i)));
     lb_end(&b);
     vec_push(&cx->arena, &m->kernels, b.k);
     Step s = {.args = NEW_ARRAY(&cx->arena, StepArg, 2)};
@@ -259,7 +261,7 @@ Test(interp, exp_within_one_ulp) {
     Context cx;
     context_init(&cx, NULL);
     for (int mode = 0; mode < 4; mode++) {
-        LoopModule *m = exp_module(&cx, mode & 1 ? 8 : 1, mode & 2);
+        LoopModule *m = math_module(&cx, lb_exp, mode & 1 ? 8 : 1, mode & 2);
         double worst = 0;
         uint32_t seed = 3;
         for (int i = 0; i < 4096; i++) {
@@ -281,4 +283,51 @@ Test(interp, exp_within_one_ulp) {
         memcpy(first, y, sizeof y);
     }
     context_free(&cx);
+}
+
+/* Scalar and vector, with and without fused multiply-add, at 4096 points from `x`. */
+static void check_function(Function f, double (*want)(double), double limit, float *x) {
+    static float y[4096], first[4096];
+    Context cx;
+    context_init(&cx, NULL);
+    for (int mode = 0; mode < 4; mode++) {
+        LoopModule *m = math_module(&cx, f, mode & 1 ? 8 : 1, mode & 2);
+        InterpOptions o = {.contract = mode & 2};
+        cr_assert(loops_run(m, "infer", 1, (void *[]){x, y}, &o), "%s", messages(&cx));
+        for (int i = 0; i < 4096; i++) {
+            double e = ulp_error(y[i], want(x[i]));
+            cr_assert_leq(e, limit, "f(%a) = %a, not %a: %g ulp", x[i], y[i], want(x[i]), e);
+        }
+        if (mode & 1)
+            cr_expect_eq(memcmp(y, first, sizeof y), 0, "scalar and vector differ");
+        memcpy(first, y, sizeof y);
+    }
+    context_free(&cx);
+}
+
+/* Every exponent, denormal ones too, and more points around 1. */
+Test(interp, log_within_one_ulp) {
+    static const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 1, -1, 0x1p-149f, 0x1.fffffep127f};
+    static float x[4096];
+    uint32_t seed = 5;
+    for (int i = 0; i < 4096; i++) {
+        seed = seed * 1664525 + 1013904223;
+        double u = 1 + (seed >> 8) * 0x1p-24;
+        x[i] = (float)(i % 2 ? u / (i % 4 == 1 ? 1 : 2) : ldexp(u, (int)(seed % 277) - 149));
+    }
+    memcpy(x, special, sizeof special);
+    check_function(lb_log, log, 1, x);
+}
+
+Test(interp, log1p_within_two_ulp) {
+    static const float special[] = {0, 1, 0x1p-149f, 0x1p-24f, 0x1p-23f, 0x1.fffffep-25f, 0x1p60f, NAN};
+    static float x[4096];
+    uint32_t seed = 7;
+    for (int i = 0; i < 4096; i++) {
+        seed = seed * 1664525 + 1013904223;
+        double u = 1 + (seed >> 8) * 0x1p-24;
+        x[i] = (float)(i % 2 ? u - 1 : ldexp(u, (int)(seed % 60) - 40));
+    }
+    memcpy(x, special, sizeof special);
+    check_function(lb_log1p, log1p, 2, x);
 }
