@@ -156,10 +156,10 @@ int cnnrt_evaluate(const cnnrt_model *model, const cnnrt_source *source, const v
 
 /* A tensor of the state block by role and name ("conv1.weight", "exp_avg/conv1.weight"), or NULL. */
 const cnnrt_state_tensor *cnnrt_state_find(const cnnrt_model *model, uint32_t role, const char *name);
-/* Parameters and statistics alone, trained ones, as safetensors with PyTorch's names; whole or not at all.
- * Frozen ones are added from `frozen` (a safetensors file in memory; may be NULL): so the file is a whole
- * state_dict. */
-int cnnrt_state_export(const cnnrt_model *model, const void *state, const void *frozen, size_t frozen_bytes,
+/* Parameters and statistics alone as safetensors with PyTorch's names; whole or not at all. `frozen`: data of
+ * the frozen ones, dense f32 in the order of model->params, which make the file a whole state_dict; NULL
+ * leaves them out. */
+int cnnrt_state_export(const cnnrt_model *model, const void *state, const void *const *frozen,
                        const char *path, char *why, size_t why_size);
 /* Parameters and statistics by name from a safetensors file in memory, into an initialised state. All must be
  * there and fit, or nothing is changed. */
