@@ -67,11 +67,14 @@ void import_layers(ModelImport *m, const Json *layers);
 /* import.c: are there as many classes as features of the first output? `loc`: of the list. */
 bool check_classes(const Graph *g, const Loc *loc);
 
-/* weights.c: `strict`: tensors that the graph does not know are errors. */
-bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, Weights *out);
+/* weights.c: `strict`: tensors that the graph does not know are errors. `fresh` may be NULL. */
+bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, const FreshStart *fresh,
+                       Weights *out);
 
 /* init.c: PyTorch's initial distributions. */
 bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out);
+/* Only those that have no data yet. */
+bool weights_fill(Context *cx, const Graph *g, uint64_t seed, Weights *out);
 
 /* Room for every parameter, checked against what this machine can sensibly hold. */
 enum { WEIGHTS_MAX_GIB = 8 };

@@ -56,8 +56,9 @@ static Graph *refuse(Context *cx, const char *path) {
 }
 
 /* The file that the model names. Where the file itself is at fault, the hint says who named it. */
-static bool own_weights(Context *cx, const Graph *g, const WeightsRef *own, Weights *out) {
-    if (weights_from_file(cx, g, own->path, true, out))
+static bool own_weights(Context *cx, const Graph *g, const WeightsRef *own, const FreshStart *fresh,
+                        Weights *out) {
+    if (weights_from_file(cx, g, own->path, true, fresh, out))
         return true;
     const DiagEntry *last = cx->diag.entries.len ? &cx->diag.entries.data[cx->diag.entries.len - 1] : NULL;
     if (last && !last->hint && last->loc.file && !strcmp(last->loc.file, own->path))
@@ -71,11 +72,13 @@ static bool find_weights(Context *cx, const Graph *g, const char *path, const We
     bool strict = !ends_with(path, ".cnnir"); /* passes drop parameters from a graph, not from the file */
     *out = (Weights){0};
     if (o->weights)
-        return weights_from_file(cx, g, o->weights, strict, out);
+        return weights_from_file(cx, g, o->weights, strict, o->fresh, out);
     if (o->init_seed >= 0)
         return weights_from_seed(cx, g, (uint64_t)o->init_seed, out);
     if (own->path && !(o->weights_optional && access(own->path, F_OK) != 0))
-        return own_weights(cx, g, own, out);
+        return own_weights(cx, g, own, o->fresh, out);
+    if (o->fresh)
+        return weights_from_seed(cx, g, o->fresh->seed, out);
     if (g->params.len == 0)
         return weights_alloc(cx, g, out);
     if (o->weights_optional)

@@ -4,12 +4,21 @@
 
 #include "ir/graph.h"
 
+/* Training: parameters that start from PyTorch's initial distributions, whatever the weights file has. */
+typedef struct FreshStart {
+    const char *const *patterns; /* see train_matches; a parameter that matches may be missing in the file */
+    uint32_t n_patterns;
+    Loc loc; /* of the patterns */
+    uint64_t seed;
+} FreshStart;
+
 typedef struct ImportOptions {
-    const char *weights;   /* --weights: overrides the model's own; NULL: as the model says */
-    int64_t init_seed;     /* --init-seed, or -1: random weights were not asked for */
-    bool weights_optional; /* info, --external-weights, --emit=graph: no weights is no error */
-    int64_t batch;         /* --batch; 0: not given: 1, or what a .cnnir file says */
-    const char **shapes;   /* --input-shape NAME=3x224x224 */
+    const char *weights;     /* --weights: overrides the model's own; NULL: as the model says */
+    int64_t init_seed;       /* --init-seed, or -1: random weights were not asked for */
+    bool weights_optional;   /* info, --external-weights, --emit=graph: no weights is no error */
+    const FreshStart *fresh; /* training: also, without any weights all parameters start afresh; else NULL */
+    int64_t batch;           /* --batch; 0: not given: 1, or what a .cnnir file says */
+    const char **shapes;     /* --input-shape NAME=3x224x224 */
     uint32_t n_shapes;
 } ImportOptions;
 

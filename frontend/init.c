@@ -111,11 +111,15 @@ static bool init_param(Context *cx, const Value *v, const Value *weight, uint64_
 
 bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
     *out = (Weights){0};
-    if (!weights_alloc(cx, g, out))
-        return false;
+    return weights_alloc(cx, g, out) && weights_fill(cx, g, seed, out);
+}
+
+bool weights_fill(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
     const Keyed *sorted = params_by_key(cx, g);
     bool ok = true;
     for (uint32_t i = 0; i < g->params.len; i++) {
+        if (out->data[i])
+            continue;
         const Value *v = &g->values.data[g->params.data[i]];
         float *data = arena_array(&cx->arena, (size_t)type_elems(&v->type, 1), sizeof *data);
         const Value *weight = weight_beside(cx, v->key, sorted, g->params.len);

@@ -2,6 +2,7 @@
  */
 #include "frontend/frontend.h"
 #include "ir/base/file.h"
+#include "ir/train.h"
 #include "runtime/cnnrt/cnnrt.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ typedef struct Loading {
     Context *cx;
     const Graph *g;
     Loc loc;
+    const FreshStart *fresh;
     Named *tensors; /* sorted by name */
     size_t n;
 } Loading;
@@ -111,7 +113,9 @@ static bool missing(const Loading *l, const Value *v) {
         near = prefix_length(l->tensors[i].name, v->key) ? l->tensors[i].name : NULL;
     }
     near = near ? near : diag_nearest(v->key, names, n);
-    return near && diag_hint(&l->cx->diag, "the file has \"%s\"", near);
+    if (near)
+        return diag_hint(&l->cx->diag, "the file has \"%s\"", near);
+    return l->fresh && diag_hint(&l->cx->diag, "\"init\" in the recipe names what starts afresh");
 }
 
 static bool same_shape(const cnnrt_st_tensor *t, const Type *type) {
@@ -190,23 +194,55 @@ static bool is_counter(const char *name) {
     return n >= k && strcmp(name + n - k, suffix) == 0 && (n == k || name[n - k - 1] == '.');
 }
 
-bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, Weights *out) {
-    Loading l = {.cx = cx, .g = g, .loc = {.file = intern(cx, path)}};
+/* Does the parameter start afresh? What the file has for it then is of no use. */
+static bool starts_afresh(const Loading *l, const char *key) {
+    for (uint32_t i = 0; l->fresh && i < l->fresh->n_patterns; i++) {
+        if (!train_matches(l->fresh->patterns[i], key))
+            continue;
+        Named *found = find(l, key);
+        if (found)
+            found->used = true;
+        return true;
+    }
+    return false;
+}
+
+/* Patterns that name nothing are slips of the pen. */
+static bool check_fresh(Context *cx, const Graph *g, const FreshStart *fresh) {
+    bool ok = true;
+    for (uint32_t i = 0; fresh && i < fresh->n_patterns; i++) {
+        bool matches = false;
+        for (uint32_t k = 0; k < g->params.len && !matches; k++)
+            matches = train_matches(fresh->patterns[i], g->values.data[g->params.data[k]].key);
+        if (!matches)
+            ok = diag_error(&cx->diag, DIAG_UNKNOWN_NAME, &fresh->loc, "init: no parameter matches \"%s\"",
+                            fresh->patterns[i]);
+    }
+    return ok;
+}
+
+bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, const FreshStart *fresh,
+                       Weights *out) {
+    Loading l = {.cx = cx, .g = g, .fresh = fresh, .loc = {.file = intern(cx, path)}};
     FileData file;
     uint32_t errors = cx->diag.errors;
     *out = (Weights){.file = l.loc.file};
     if (!weights_alloc(cx, g, out) || !file_read(cx, path, (size_t)WEIGHTS_MAX_GIB << 30, &file) ||
         !open_file(&l, &file) || !check_prefix(&l))
         return false;
-    for (uint32_t i = 0; i < g->params.len; i++)
-        out->data[i] = load(&l, &g->values.data[g->params.data[i]]);
+    if (!check_fresh(cx, g, fresh))
+        return false;
+    for (uint32_t i = 0; i < g->params.len; i++) {
+        const Value *v = &g->values.data[g->params.data[i]];
+        out->data[i] = starts_afresh(&l, v->key) ? NULL : load(&l, v);
+    }
     for (size_t i = 0; i < l.n && strict; i++)
         if (!l.tensors[i].used && !is_counter(l.tensors[i].name))
             diag_error(&cx->diag, DIAG_WEIGHTS_EXTRA, &l.loc, "tensor \"%s\" is not in the model",
                        l.tensors[i].name);
-    return cx->diag.errors == errors;
+    return cx->diag.errors == errors && (!fresh || weights_fill(cx, g, fresh->seed, out));
 }
 
 bool import_weights(Context *cx, const Graph *g, const char *path, Weights *out) {
-    return weights_from_file(cx, g, path, true, out);
+    return weights_from_file(cx, g, path, true, NULL, out);
 }
