@@ -142,6 +142,12 @@ static bool read_sections(const JsonDoc *d, const Loc *root, Recipe *r) {
     SECTION(stop, read_early_stopping(d, stop, &loc, &r->fit.early_stopping));
     ok &= !augmentation || recipe_augmentation(d, augmentation, root, r);
 #undef SECTION
+    /* OneCycleLR gives SGD a momentum though the optimizer has none of its own. */
+    const cnnrt_schedule *schedule_is = &r->fit.schedule;
+    const OptimizerKind kind = r->train.optimizer.kind;
+    r->train.optimizer.has_momentum |= schedule_is->kind == CNNRT_ONE_CYCLE_LR &&
+                                       schedule_is->cycle_momentum &&
+                                       (kind == OPTIM_SGD || kind == OPTIM_RMSPROP);
     if (freeze)
         r->train.freeze_loc = fields_loc(d, freeze, root);
     if (init)

@@ -62,10 +62,10 @@ void cnnrt_schedule_defaults(cnnrt_schedule *s, int kind);
 /* Where a schedule stands; all zero at the start. Saved in checkpoints. */
 typedef struct cnnrt_schedule_state {
     int64_t epoch, step; /* finished so far */
-    double scale;        /* CNNRT_REDUCE_LR_ON_PLATEAU: product of the reductions, per group in lr[] */
-    double best;
+    /* CNNRT_REDUCE_LR_ON_PLATEAU */
+    int64_t reductions; /* of the rates so far */
     int64_t bad_epochs, cooldown_left;
-    int32_t started;
+    double best; /* of the metric, once an epoch has been */
 } cnnrt_schedule_state;
 
 /* Fill in lr and momentum of every group in `hyper` for the optimizer step that comes next. `base`: the
