@@ -150,4 +150,33 @@ typedef struct ReorderAttrs {
     Type to; /* same shape, another layout */
 } ReorderAttrs;
 
+/* What optimizer ops share: which numbers of VK_HYPER are theirs, and what its number HYPER_CLIP is. */
+typedef struct UpdateAttrs {
+    int64_t group;
+    int32_t clip; /* ClipKind; CLIP_NORM: the number is the factor that clip_scale made of the limit */
+} UpdateAttrs;
+
+typedef struct SgdAttrs {
+    UpdateAttrs update;
+    double dampening;
+    bool nesterov;
+} SgdAttrs;
+
+typedef struct AdamAttrs {
+    UpdateAttrs update;
+    double beta2, eps;
+    bool decoupled; /* AdamW: weight decay does not pass through the averages */
+} AdamAttrs;
+
+typedef struct RmspropAttrs {
+    UpdateAttrs update;
+    double alpha, eps;
+    bool centered; /* grad_avg is the second slot */
+} RmspropAttrs;
+
+typedef struct AdagradAttrs {
+    UpdateAttrs update;
+    double lr_decay, eps;
+} AdagradAttrs;
+
 #endif

@@ -19,3 +19,17 @@ bool train_matches(const char *pattern, const char *key) {
     }
     return false;
 }
+
+bool train_matches_any(const char *const *patterns, uint32_t n, const char *key) {
+    for (uint32_t i = 0; i < n; i++)
+        if (train_matches(patterns[i], key))
+            return true;
+    return false;
+}
+
+uint32_t train_group(const OptimizerSpec *o, const char *key) {
+    for (uint32_t k = 1; k < o->n_groups; k++)
+        if (train_matches_any(o->groups[k].patterns, o->groups[k].n_patterns, key))
+            return k;
+    return 0;
+}

@@ -83,5 +83,9 @@ enum { HYPER_LR, HYPER_WEIGHT_DECAY, HYPER_MOMENTUM };
 /* Does the pattern name the parameter? Shell wildcards over the whole key ("layer?.*.weight"); and a pattern
  * that is the name of a layer names all below it ("fc" for "fc.weight"). */
 bool train_matches(const char *pattern, const char *key);
+/* Does one of the n patterns? */
+bool train_matches_any(const char *const *patterns, uint32_t n, const char *key);
+/* The parameter's group: the first whose patterns name it, else group 0. */
+uint32_t train_group(const OptimizerSpec *o, const char *key);
 
 #endif
