@@ -86,7 +86,8 @@ def symbols():
 def threads():
     """Without `grain` each loop goes to the pool, however small the net."""
     with open(os.path.join(ROOT, "passes", "pipelines.c")) as f:
-        pipeline = "".join(re.findall(r'"([^"]*,[^"]*)"', f.read()))
+        infer = f.read().split("pipeline_infer =")[1].split(";")[0]
+    pipeline = "".join(re.findall(r'"([^"]*)"', infer))
     check("grain," in pipeline, "no pipeline found: " + pipeline)
     run(build("threads", [compile_net("net", "--passes=" + pipeline.replace("grain,", ""))]))
     run(build("threads", [compile_net()]))
