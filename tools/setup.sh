@@ -5,7 +5,8 @@
 #   tools/setup.sh test     all that, and what tools/test.sh needs: clang's tools, qemu
 set -eu
 
-packages="gcc g++ libc6-dev cmake ninja-build pkg-config llvm-19-dev libcjson-dev zlib1g-dev dataset-fashion-mnist"
+packages="gcc g++ libc6-dev cmake ninja-build pkg-config llvm-19-dev libcjson-dev zlib1g-dev libpng-dev libjpeg62-turbo-dev
+    dataset-fashion-mnist"
 case "${1-}" in
 "") ;;
 export) packages="$packages python3 python3-torch" ;;

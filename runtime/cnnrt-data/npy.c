@@ -1,7 +1,6 @@
 /* NumPy's .npy: a magic, a version, a header that is a Python literal, then the elements. */
 #include "internal.h"
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,45 +186,13 @@ int cnnrt_npy_parse(cnnrt_npy *out, const void *file, size_t file_bytes, cnnrt_d
 
 /* ---- Files ---- */
 
-/* The whole of `f`, in pieces: a pipe or device has no size to ask for. NULL after filling in the error. */
-static unsigned char *read_all(FILE *f, const char *path, size_t *size, cnnrt_data_error *error) {
-    unsigned char *data = NULL;
-    size_t cap = 0;
-    for (*size = 0;;) {
-        if (*size == cap) {
-            cap = cap ? cap * 2 : 65536;
-            unsigned char *more = cap > (size_t)1 << 36 ? NULL : realloc(data, cap);
-            if (!more) {
-                cnnrt_data_fail(error, CNNRT_E_SYSTEM, path, "too large for the memory there is");
-                free(data);
-                return NULL;
-            }
-            data = more;
-        }
-        size_t room = cap - *size, got = fread(data + *size, 1, room, f);
-        *size += got;
-        if (got < room)
-            break;
-    }
-    if (!ferror(f))
-        return data;
-    cnnrt_data_fail(error, CNNRT_E_FILE, path, "cannot be read: %s", strerror(errno));
-    free(data);
-    return NULL;
-}
-
 int cnnrt_npy_read(cnnrt_npy *out, const char *path, cnnrt_data_error *error) {
     size_t size;
-    memset(out, 0, sizeof *out);
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return cnnrt_data_fail(error, CNNRT_E_FILE, path, "cannot be opened: %s", strerror(errno));
     cnnrt_data_error own;
+    memset(out, 0, sizeof *out);
     if (!error)
         error = &own;
-    error->status = CNNRT_OK;
-    unsigned char *data = read_all(f, path, &size, error);
-    fclose(f);
+    unsigned char *data = cnnrt_data_read_file(path, (size_t)1 << 36, &size, error);
     if (!data)
         return error->status;
     int status = parse(out, data, size, path, error);
