@@ -21,6 +21,10 @@ static const AttrRow rows[] = {
     COUNT(rows, 1 << 20),
     COUNT(ic_block, 1 << 20),
     COUNT(order, 1),
+    COUNT(channels, 64),
+    COUNT(kernel_rows, 64),
+    COUNT(kernel_columns, 64),
+    COUNT(images, MAX_BATCH),
 };
 
 const AttrTable choice_table = ATTR_TABLE(rows, Choice);
@@ -76,6 +80,25 @@ static const char *product_fault(const Graph *g, const Node *n) {
     return g->values.data[n->operands[0]].type.rank == 2 ? NULL : "product needs an input of two dimensions";
 }
 
+/* Of conv2d_backward_weight. */
+static const char *weight_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const Type *w = &g->values.data[n->result].type;
+    const ConvGradAttrs *at = n->attrs;
+    int64_t block = c->block ? c->block : w->dim[1].size;
+    if (c->channels < 1 || c->kernel_rows < 1 || c->kernel_columns < 1 || c->images < 1)
+        return "direct needs channels, kernel_rows, kernel_columns and images, each at least 1";
+    if (c->channels * c->kernel_rows * c->kernel_columns > MAX_DIRECT_TILE / c->vectors)
+        return intern_f(g->cx, "direct takes tiles of at most %d vectors", MAX_DIRECT_TILE);
+    if (block % c->channels || c->kernel_rows > w->dim[2].size || c->kernel_columns > w->dim[3].size)
+        return "channels must divide a block, and kernel_rows and kernel_columns be within the kernel";
+    if (!c->block && (block > MAX_PLANAR_CHANNELS || at->conv.groups > 1))
+        return intern_f(g->cx, "block=0 is for one group of at most %d channels", MAX_PLANAR_CHANNELS);
+    if (c->block && c->ic_block % c->block)
+        return "ic_block must be a multiple of block";
+    return NULL;
+}
+
 const char *choice_fault(const Graph *g, const Node *n) {
     const Choice *c = n->choice;
     const char *why = attr_fault(g->cx, &choice_table, c);
@@ -83,12 +106,15 @@ const char *choice_fault(const Graph *g, const Node *n) {
     if (why || (!direct && c->algorithm != ALGO_PRODUCT))
         return why;
     const char *name = algorithms[c->algorithm];
-    if (n->op != (direct ? OP_conv2d : OP_linear))
+    bool weight = direct && n->op == OP_conv2d_backward_weight;
+    if (n->op != (direct ? OP_conv2d : OP_linear) && !weight)
         return intern_f(g->cx, "%s is no algorithm of %s", name, op_desc(n->op)->name);
     if (n->prologue)
         return intern_f(g->cx, "%s takes no prologue", name);
     if (!all_f32(g, n))
         return intern_f(g->cx, "%s works on f32 only", name);
+    if (weight && c->vectors > 0 && c->rows > 0)
+        return weight_fault(g, n);
     if (c->vectors < 1 || c->pixels < 1 || c->rows < 1)
         return intern_f(g->cx, "%s needs vectors, pixels and rows, each at least 1", name);
     return direct ? direct_fault(g, n) : product_fault(g, n);

@@ -44,6 +44,8 @@ typedef enum StateRole {
     ROLE_COUNTER, /* i64[1]: keys "step" (of the optimizer), "calls" (of backward since state_init),
                      "accumulated" (calls of backward since zero_grad), "seed" */
 } StateRole;
+enum { ROLE_COUNT = ROLE_COUNTER + 1 };
+extern const char *const state_role_names[ROLE_COUNT]; /* "param", "buffer", "slot", "grad", "counter" */
 
 /* When a value is known. */
 typedef enum BindTime { BIND_COMPILE, BIND_LOAD, BIND_STEP, BIND_CALL } BindTime;
@@ -72,6 +74,8 @@ typedef struct Choice {
     int64_t rows;     /* output rows a parallel task computes */
     int64_t ic_block; /* reduction block, 0: all */
     int64_t order;    /* 0: output channels outermost in a task, 1: rows outermost */
+    /* Of a weight's gradient: what stays in registers beside `vectors`, and the images of a task. */
+    int64_t channels, kernel_rows, kernel_columns, images;
 } Choice;
 extern const AttrTable choice_table;
 
@@ -169,6 +173,7 @@ typedef struct PrintOptions {
     bool locations;     /* loc "..." at the end of a node */
     const char *filter; /* only nodes whose layer name contains this, with their operands; NULL: all */
 } PrintOptions;
+/* All of them on the whole chain of graphs. */
 void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o); /* o NULL: everything */
 Graph *graph_parse(Context *cx, const char *file, const char *text, size_t size);
 bool graph_verify(const Graph *g); /* reports DIAG_IR_INVALID */

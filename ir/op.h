@@ -146,6 +146,20 @@ typedef struct SoftmaxAttrs {
     int64_t dim; /* counted with the batch as dimension 0; negative from the end */
 } SoftmaxAttrs;
 
+typedef struct ConvGradAttrs { /* conv2d_backward_weight and conv2d_backward_input */
+    Conv2dAttrs conv;          /* of the convolution itself */
+    IntList size;              /* 2: the size that its operands do not tell: kernel_size or input_size */
+} ConvGradAttrs;
+
+typedef struct FlipWeightAttrs {
+    int64_t groups;
+} FlipWeightAttrs;
+
+typedef struct DilateAttrs {
+    IntList stride; /* 2 */
+    IntList extra;  /* 2: zero rows below, zero columns on the right */
+} DilateAttrs;
+
 typedef struct ReorderAttrs {
     Type to; /* same shape, another layout */
 } ReorderAttrs;

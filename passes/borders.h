@@ -8,11 +8,14 @@ typedef struct Border {
     uint16_t top, left, bottom, right;
 } Border;
 
-/* One entry a value: the largest padding among the direct convolutions that use it as input. A node counts as
+/* One entry a value: the largest padding among the direct convolutions, and gradients of their
+ * weights, that use it as input. A node counts as
  * direct when its choice says so, or before `choose` when it may become so. */
 Border *border_needs(const Graph *g);
 
 /* Can this convolution run as lower_conv_direct with channel blocks of `lanes`? */
 bool conv_can_be_direct(const Graph *g, const Node *n, int64_t lanes);
+/* And this gradient as lower_conv_weight_direct? */
+bool conv_weight_can_be_direct(const Graph *g, const Node *n, int64_t lanes);
 
 #endif

@@ -94,7 +94,7 @@ static bool stays_planar(const Graph *g, const Node *n, int32_t algorithm, const
         return algorithm != ALGO_DIRECT;
     if (op->flags & OP_POOL)
         return planar[n->operands[0]];
-    for (uint32_t i = 0; i < n->n_operands && (op->flags & OP_POINTWISE); i++)
+    for (uint32_t i = 0; i < n->n_operands && (op->flags & (OP_POINTWISE | OP_FOLLOWS)); i++)
         if (g->values.data[n->operands[i]].type.rank == 4 && !planar[n->operands[i]])
             return false;
     return true;
@@ -134,6 +134,72 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
     return c;
 }
 
+/* ---- The gradient of a convolution's weight ---- */
+
+/* Cycles of a run's pixel for all taps and channels of a block, over all output channels. */
+static double weight_cycles(const Target *t, const Choice *c, int64_t channels, const Type *w,
+                            int64_t blocks) {
+    int64_t rows = ceil_div(w->dim[2].size, c->kernel_rows);
+    int64_t columns = ceil_div(w->dim[3].size, c->kernel_columns);
+    double tiles = (double)(rows * columns * ceil_div(channels, c->channels) * ceil_div(blocks, c->vectors));
+    double taps = (double)(w->dim[2].size * w->dim[3].size) / (double)(rows * columns); /* of the mean tile */
+    double elements = taps * (double)c->channels, ports = t->fma_ports ? t->fma_ports : 2;
+    double fma = elements * (double)c->vectors / ports * (t->has_fma ? 1 : 2);
+    double loads = (elements + (double)c->vectors) / 2, latency = t->has_fma ? 4.5 : 8.5, turn = 0.75;
+    double cycles = fma > loads ? fma : loads;
+    return tiles * ((cycles > latency ? cycles : latency) + turn);
+}
+
+/* The tile of the fewest cycles that the registers hold. */
+static void weight_tile(const Target *t, Choice *best, int64_t block, int64_t channels, const Type *w,
+                        int64_t blocks) {
+    double least = 1e300;
+    Choice c = *best;
+    for (c.vectors = 1; c.vectors <= 4 && c.vectors <= blocks; c.vectors++)
+        for (c.channels = 1; c.channels <= block; c.channels++)
+            for (c.kernel_rows = 1; c.kernel_rows <= w->dim[2].size && c.kernel_rows <= 64; c.kernel_rows++)
+                for (c.kernel_columns = 1; c.kernel_columns <= w->dim[3].size; c.kernel_columns++) {
+                    int64_t elements = c.channels * c.kernel_rows * c.kernel_columns;
+                    if (block % c.channels || elements * c.vectors + c.vectors + 1 > (int64_t)t->vector_regs)
+                        break;
+                    double cycles = weight_cycles(t, &c, channels, w, blocks);
+                    if (cycles < least * 0.999) {
+                        least = cycles;
+                        *best = c;
+                    }
+                }
+}
+
+static Choice choose_conv_weight(const Target *t, const Graph *g, const Node *n, const bool *planar) {
+    enum { RUN_PIXELS = 1024, TASKS = 16 };
+    int64_t lanes = target_lanes(t, 4);
+    if (!conv_weight_can_be_direct(g, n, lanes))
+        return (Choice){.algorithm = ALGO_PLAIN};
+    const Conv2dAttrs *at = &((const ConvGradAttrs *)n->attrs)->conv;
+    const Type *dy = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->result].type;
+    int64_t ic = w->dim[1].size, oh = dy->dim[2].size, ow = dy->dim[3].size;
+    Choice c = {.algorithm = ALGO_DIRECT, .block = lanes};
+    if (ic < lanes && at->groups == 1 && planar[n->operands[1]])
+        c.block = 0;
+    int64_t blocks = ceil_div(w->dim[0].size / at->groups, lanes), block = c.block ? c.block : ic;
+    weight_tile(t, &c, block, ic < block ? ic : block, w, blocks);
+    while (at->groups > 1 && blocks % c.vectors)
+        c.vectors--;
+    int64_t images = RUN_PIXELS / (oh * ow), rows = RUN_PIXELS / ow;
+    c.rows = images ? images * oh : rows > 1 ? rows : 1;
+    /* Several input blocks share the outputs of a run where few taps do. */
+    int64_t ic_blocks = ceil_div(ic, block), taps = w->dim[2].size * w->dim[3].size, batch = g->batch;
+    int64_t per_task = taps >= 9 ? 1 : ceil_div(9, taps);
+    per_task = per_task < ic_blocks ? per_task : ic_blocks;
+    c.ic_block = c.block ? per_task * c.block : 0;
+    int64_t tasks = ceil_div(w->dim[0].size, c.vectors * lanes) * ceil_div(ic_blocks, per_task);
+    int64_t parts = ceil_div(TASKS, tasks) < batch ? ceil_div(TASKS, tasks) : batch;
+    c.images = ceil_div(batch, parts);
+    if (c.images * oh < c.rows) /* a task is one run */
+        c.rows = c.images * oh;
+    return c;
+}
+
 /* Groups of columns: wide enough to hide the latency of one row, few padded columns. */
 static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
     const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
@@ -170,6 +236,8 @@ bool pass_choose(Unit *u) {
         Choice c = {0};
         if (n->op == OP_conv2d)
             c = choose_conv(u->target, g, n, need, planar);
+        else if (n->op == OP_conv2d_backward_weight)
+            c = choose_conv_weight(u->target, g, n, planar);
         else if (n->op == OP_linear)
             c = choose_product(u->target, g, n);
         if (c.algorithm != ALGO_NONE)

@@ -142,6 +142,15 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
                                    lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
 }
 
+/* The gradient of a convolution's weight reads what the convolution did, and makes it dense. */
+static void plan_conv_weight(Layouts *ls, const Node *n, Plan *p) {
+    const int64_t *pad = ((const ConvGradAttrs *)n->attrs)->conv.padding.v;
+    Border b = {(uint16_t)pad[0], (uint16_t)pad[1], (uint16_t)pad[2], (uint16_t)pad[3]};
+    p->operands[0] = as_blocked(ls, p->operands[0], (Border){0}, n);
+    p->operands[1] =
+        n->choice->block ? as_blocked(ls, p->operands[1], b, n) : as_planar(ls, p->operands[1], b, n);
+}
+
 static void plan_product(Layouts *ls, const Node *n, Plan *p) {
     int64_t group = n->choice->vectors * ls->lanes;
     p->operands[0] = as_dense(ls, p->operands[0], n);
@@ -168,7 +177,10 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
     uint32_t done = 0;
     if (algorithm == ALGO_DIRECT) {
-        plan_conv(ls, n, p);
+        if (n->op == OP_conv2d)
+            plan_conv(ls, n, p);
+        else
+            plan_conv_weight(ls, n, p);
         done = own;
     } else if (algorithm == ALGO_PRODUCT) {
         plan_product(ls, n, p);

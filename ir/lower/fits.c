@@ -131,6 +131,31 @@ static bool direct_fits(const Fit *f) {
            extras_fit(f, 1);
 }
 
+/* conv2d_backward_weight: dy blocked, x as the convolution read it, the result dense. */
+static bool weight_fits(const Fit *f) {
+    const Node *n = f->n;
+    const Choice *c = n->choice;
+    const Conv2dAttrs *at = &((const ConvGradAttrs *)n->attrs)->conv;
+    const Type *dy = operand(f, 0), *x = operand(f, 1), *w = result(f);
+    if (c->block && c->block != f->lanes)
+        return diag_error(&f->lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+                          "direct was chosen for blocks of %lld channels, but the target has vectors of %lld",
+                          (long long)c->block, (long long)f->lanes);
+    if (at->groups > 1 &&
+        (w->dim[0].size / at->groups % (c->vectors * f->lanes) || w->dim[1].size % f->lanes))
+        return diag_error(&f->lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+                          "direct computes %lld output channels at once, which do not divide a group's %lld",
+                          (long long)(c->vectors * f->lanes), (long long)(w->dim[0].size / at->groups));
+    if (!picture(f, dy, true))
+        return misfit(f, n->operands[0], "blocked");
+    if (!picture(f, x, c->block != 0) || (!c->block && x->layout.nparts == 5))
+        return misfit(f, n->operands[1], c->block ? "blocked" : "planar");
+    for (int i = 0; i < 2; i++)
+        if (x->layout.lo[2 + i] < at->padding.v[i] || x->layout.hi[2 + i] < at->padding.v[2 + i])
+            return misfit(f, n->operands[1], "with a border as wide as the padding");
+    return layout_is_dense(&w->layout) || misfit(f, n->result, "dense");
+}
+
 static bool product_fits(const Fit *f) {
     const Node *n = f->n;
     int64_t group = n->choice->vectors * f->lanes;
@@ -148,6 +173,6 @@ bool lower_choice_fits(const Lower *lw, const Node *n) {
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
     f.algorithm = algorithm == ALGO_DIRECT ? "direct" : "product";
     if (algorithm == ALGO_DIRECT)
-        return direct_fits(&f);
+        return n->op == OP_conv2d ? direct_fits(&f) : weight_fits(&f);
     return algorithm != ALGO_PRODUCT || product_fits(&f);
 }

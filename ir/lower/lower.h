@@ -16,7 +16,8 @@ struct Lower {
 };
 
 /* A kernel for node `n` under construction. Parameters are made in the order: operands (all of them, extra
- * ones too), then the result. */
+ * ones too), then the result. Operands that the op writes are LB_INOUT; such a kernel has no parameter for
+ * the result, and out_buf is that of operand 0. */
 typedef struct LowerKernel {
     Lower *lw;
     const Node *n;
@@ -76,7 +77,13 @@ bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register til
 /* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and
  * result) */
 bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, const Type *out);
-bool lower_conv_plain(Lower *lw, const Node *n);   /* conv_plain.c: the plain nest, anything goes */
+bool lower_conv_plain(Lower *lw, const Node *n);             /* conv_plain.c: the plain nest, anything goes */
+bool lower_conv_weight_direct(Lower *lw, const Node *n);     /* conv_weight.c: the weight's gradient */
+bool lower_conv_weight_plain(Lower *lw, const Node *n);      /* conv_backward_plain.c: anything goes */
+bool lower_conv_input_plain(Lower *lw, const Node *n);       /* the same */
+bool lower_dilate(Lower *lw, const Node *n);                 /* dilate.c */
+bool lower_linear_backward_weight(Lower *lw, const Node *n); /* linear_backward.c: both gradients */
+bool lower_linear_backward_input(Lower *lw, const Node *n);
 bool lower_product(Lower *lw, const Node *n);      /* product.c: rows x packed columns */
 bool lower_pool(Lower *lw, const Node *n);         /* pool.c: max and average windows */
 bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */

@@ -1,7 +1,10 @@
 /* One layout to another, and the zeroing of borders and padding lanes: a walk over the physical parts of the
- * result, outermost first, that meets each element once. */
+ * result, outermost first, that meets each element once. flip_weight is such a walk, too: its elements come
+ * from other coordinates. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
+
+#include <string.h>
 
 typedef struct Walk {
     LowerKernel *lk;
@@ -57,9 +60,35 @@ static void zero_range(Walk *w, Idx base, Idx count) {
     lb_end(b);
 }
 
-static void copy_element(Walk *w, Idx at, int lane_dim) {
-    Pos pos = {.coord = w->outer, .lane_dim = lane_dim, .lanes = 1};
-    lb_store(&w->lk->b, w->lk->out_buf, at, lower_load(w->lk, 0, w->t, &pos));
+/* The groups of flip_weight; 0: another op, which keeps coordinates. */
+static int64_t flip_groups(const Walk *w) {
+    return w->lk->n->op == OP_flip_weight ? ((const FlipWeightAttrs *)w->lk->n->attrs)->groups : 0;
+}
+
+/* Where the element of the result at `outer` comes from. */
+static void source(const Walk *w, Idx *from) {
+    LBuild *b = &w->lk->b;
+    const Type *weight = w->lk->in[0];
+    int64_t groups = flip_groups(w);
+    memcpy(from, w->outer, sizeof w->outer);
+    if (!groups)
+        return;
+    from[0] = w->outer[1];
+    from[1] = w->outer[0];
+    if (groups > 1) {
+        Idx group = lb_divc(b, w->outer[0], weight->dim[1].size);
+        from[0] = lb_add(b, from[0], lb_mulc(b, group, weight->dim[0].size / groups));
+        from[1] = lb_modc(b, w->outer[0], weight->dim[1].size);
+    }
+    for (int d = 2; d < 4; d++)
+        from[d] = lb_sub(b, lb_c(b, weight->dim[d].size - 1), w->outer[d]);
+}
+
+static void copy_element(Walk *w, Idx at) {
+    Idx from[MAX_RANK];
+    source(w, from);
+    Pos pos = {.coord = from, .lanes = 1};
+    lb_store(&w->lk->b, w->lk->out_buf, at, lower_load(w->lk, 0, w->lk->in[0], &pos));
 }
 
 static void walk(Walk *w, int p, Idx at);
@@ -68,8 +97,10 @@ static void walk(Walk *w, int p, Idx at);
  * operand? */
 static bool is_even(const Walk *w, const PhysicalPart *part) {
     /* A border may shift the blocks of the result: then no block of the operand is in step. */
-    int64_t run = border_lo(w->t, part->dim) ? TYPE_MAX_ELEMS : part->extent.size;
-    return part->stride == 1 && shape_even(w->lk->in[0], part->dim, run);
+    int64_t run = border_lo(w->t, part->dim) ? TYPE_MAX_ELEMS : part->extent.size, groups = flip_groups(w);
+    if (groups > 1 || (groups && part->dim > 1))
+        return false;
+    return part->stride == 1 && shape_even(w->lk->in[0], groups ? !part->dim : part->dim, run);
 }
 
 /* The part's loop over `count` of its data from `first` on, which have the logical coordinates from `logical`
@@ -86,7 +117,7 @@ static void data_loop(Walk *w, int p, Idx at, Idx first, Idx count, Idx logical)
     w->outer[part->dim] = lb_add(b, logical, lb_mulc(b, i, part->divisor));
     Idx here = lb_add(b, at, lb_mulc(b, lb_add(b, first, i), part->stride));
     if (last)
-        copy_element(w, here, part->dim);
+        copy_element(w, here);
     else
         walk(w, p + 1, here);
     lb_end(b);

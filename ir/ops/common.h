@@ -33,6 +33,15 @@ typedef struct Window {
 bool window_count(const Window *w, int64_t *out);
 Window conv2d_window(const Conv2dAttrs *a, const Type *input, const Type *weight, int axis);
 Window pool2d_window(const Pool2dAttrs *a, int64_t in, int axis);
+/* Of conv2d's gradients: dy, operand 0, is as large as the convolution's result for this input and kernel. */
+bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *kernel, int64_t out_channels,
+                        int64_t in_channels);
+/* Their attributes before the last. */
+#define CONV_GRAD_ROWS                                                                                       \
+    {"stride", ATTR_INTS, offsetof(ConvGradAttrs, conv.stride), 2, 1, OP_MAX_INT, NULL, true, 1},            \
+        {"padding", ATTR_INTS, offsetof(ConvGradAttrs, conv.padding), 4, 0, OP_MAX_INT, NULL, true, 0},      \
+        {"dilation", ATTR_INTS, offsetof(ConvGradAttrs, conv.dilation), 2, 1, OP_MAX_INT, NULL, true, 1},    \
+        {"groups", ATTR_INT, offsetof(ConvGradAttrs, conv.groups), 0, 1, OP_MAX_INT, NULL, true, 1}
 /* What max_pool2d and avg_pool2d share. */
 bool pool2d_verify(const OpCall *c);
 bool pool2d_infer(const OpCall *c, Type *out);

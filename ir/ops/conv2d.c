@@ -20,6 +20,27 @@ Window conv2d_window(const Conv2dAttrs *a, const Type *input, const Type *weight
     };
 }
 
+bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *kernel, int64_t out_channels,
+                        int64_t in_channels) {
+    const Conv2dAttrs *a = &((const ConvGradAttrs *)c->attrs)->conv;
+    if (out_channels % a->groups || in_channels % a->groups)
+        return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
+                          "%lld groups do not divide %lld and %lld", (long long)a->groups,
+                          (long long)in_channels, (long long)out_channels);
+    for (int i = 0; i < 2; i++) {
+        Window w = {input[i],         kernel[i],       a->stride.v[i],
+                    a->dilation.v[i], a->padding.v[i], a->padding.v[i + 2]};
+        int64_t count;
+        if (w.kernel > OP_MAX_INT || !window_count(&w, &count))
+            return op_fail_overflow(c);
+        if (c->operands[0].dim[2 + i].size != count)
+            return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
+                              "the convolution gives %lld %s, but its gradient is %s", (long long)count,
+                              i ? "columns" : "rows", op_operand_text(c, 0));
+    }
+    return true;
+}
+
 static bool channels_ok(const OpCall *c) {
     const Conv2dAttrs *a = c->attrs;
     const Type *in = &c->operands[0], *w = &c->operands[1];

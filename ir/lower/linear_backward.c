@@ -1,0 +1,162 @@
+/* The gradients of linear, both sums of outer products: out[i][j] = the sum over q of a[q][i] * b[q][j], with
+ * rows i and columns j in registers. For the weight q counts rows, i outputs and j inputs; for the input q
+ * counts outputs, i rows and j inputs. Nothing is packed: b is read along j. Each element is one sum in
+ * ascending q, cut into runs whose sums are added up. */
+#include "ir/lower/lower.h"
+#include "ir/lower/shapes.h"
+
+enum { TASK_VECTORS = 8, RUN = 1024 };
+
+typedef struct Outer {
+    LowerKernel *lk;
+    bool weight;           /* which of the two */
+    Idx rows, depth;       /* extents of i and q */
+    int64_t columns;       /* of j */
+    int64_t tile, vectors; /* rows and vectors of columns in registers */
+    bool runs;             /* is depth more than one run? */
+} Outer;
+
+/* The element of t in row r, all dimensions but the last taken together, and column c. */
+static Idx row_at(LBuild *b, const Type *t, Idx r, Idx c) {
+    Idx coord[MAX_RANK];
+    coord[t->rank - 1] = c;
+    for (int d = t->rank - 2; d >= 0; d--) {
+        coord[d] = d ? lb_modc(b, r, t->dim[d].size) : r;
+        r = d ? lb_divc(b, r, t->dim[d].size) : r;
+    }
+    return lower_index(b, t, coord);
+}
+
+static LVal load_a(Outer *o, Idx q, Idx i, uint8_t lanes) {
+    LowerKernel *lk = o->lk;
+    LBuild *b = &lk->b;
+    Idx at = row_at(b, lk->in[0], o->weight ? q : i, o->weight ? i : q);
+    return lb_splat(b, lb_load(b, (LType){lk->out->dtype, 1}, lk->in_buf[0], at), lanes);
+}
+
+/* acc[rows][vectors] += the products for q in [lo, hi). */
+static void reduce(Outer *o, uint32_t acc, Idx i, int64_t rows, Idx j, int64_t vectors, uint8_t lanes, Idx lo,
+                   Idx hi) {
+    LowerKernel *lk = o->lk;
+    LBuild *b = &lk->b;
+    LType t = {lk->out->dtype, lanes};
+    uint32_t bs = lb_alloc(b, LB_REG, "b", t, vectors);
+    Idx q = lb_for(b, FOR_NOUNROLL, "q", lo, hi, 1);
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, vectors), 1);
+    Idx at = row_at(b, lk->in[1], q, lb_add(b, j, lb_mulc(b, v, lanes)));
+    lb_store(b, bs, v,
+             lb_load_strided(b, t, lk->in_buf[1], at, lower_lane_stride(lk->in[1], lk->in[1]->rank - 1)));
+    lb_end(b);
+    Idx r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, rows), 1);
+    LVal a = load_a(o, q, lb_add(b, i, r), lanes);
+    v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, vectors), 1);
+    Idx k = lb_add(b, lb_mulc(b, r, vectors), v);
+    LVal w = lb_load(b, t, bs, v);
+    lb_store(b, acc, k, lb_mad(b, a, w, lb_load(b, t, acc, k)));
+    lb_end(b);
+    lb_end(b);
+    lb_end(b);
+}
+
+static uint32_t zeros(LBuild *b, const char *name, LType t, int64_t count) {
+    uint32_t acc = lb_alloc(b, LB_REG, name, t, count);
+    LVal zero = lb_const(b, t, 0);
+    Idx k = lb_for(b, FOR_UNROLL, "k", lb_c(b, 0), lb_c(b, count), 1);
+    lb_store(b, acc, k, zero);
+    lb_end(b);
+    return acc;
+}
+
+/* The tile of `rows` rows from i and `vectors` vectors of `lanes` columns from j. */
+static void build_tile(Outer *o, Idx i, int64_t rows, Idx j, int64_t vectors, uint8_t lanes) {
+    LowerKernel *lk = o->lk;
+    LBuild *b = &lk->b;
+    LType t = {lk->out->dtype, lanes};
+    Idx zero = lb_c(b, 0), whole = lb_c(b, rows * vectors);
+    uint32_t sum = o->runs ? zeros(b, "sum", t, rows * vectors) : 0;
+    Idx lo = o->runs ? lb_for(b, FOR_NOUNROLL, "run", zero, o->depth, RUN) : zero;
+    Idx hi = o->runs ? lb_min(b, lb_addc(b, lo, RUN), o->depth) : o->depth;
+    uint32_t acc = zeros(b, "acc", t, rows * vectors);
+    reduce(o, acc, i, rows, j, vectors, lanes, lo, hi);
+    if (o->runs) {
+        Idx k = lb_for(b, FOR_UNROLL, "k", zero, whole, 1);
+        LVal run = lb_load(b, t, acc, k);
+        lb_store(b, sum, k, lb_op2(b, LOP_ADD, lb_load(b, t, sum, k), run));
+        lb_end(b);
+        lb_end(b);
+    }
+    Idx r = lb_for(b, FOR_UNROLL, "r", zero, lb_c(b, rows), 1);
+    Idx v = lb_for(b, FOR_UNROLL, "v", zero, lb_c(b, vectors), 1);
+    LVal x = lb_load(b, t, o->runs ? sum : acc, lb_add(b, lb_mulc(b, r, vectors), v));
+    Idx at = row_at(b, lk->out, lb_add(b, i, r), lb_add(b, j, lb_mulc(b, v, lanes)));
+    int64_t stride = lower_lane_stride(lk->out, lk->out->rank - 1);
+    if (lanes == 1)
+        lb_store(b, lk->out_buf, at, x);
+    else
+        lb_store_strided(b, lk->out_buf, at, x, stride);
+    lb_end(b);
+    lb_end(b);
+}
+
+/* All rows of columns [j, j + vectors * lanes): tiles, then row by row what is left. */
+static void build_columns(Outer *o, Idx j, int64_t vectors, uint8_t lanes) {
+    LBuild *b = &o->lk->b;
+    Idx split = lb_mulc(b, lb_divc(b, o->rows, o->tile), o->tile);
+    Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), split, o->tile);
+    build_tile(o, i, o->tile, j, vectors, lanes);
+    lb_end(b);
+    i = lb_for(b, FOR_SERIAL, "i", split, o->rows, 1);
+    build_tile(o, i, 1, j, vectors, lanes);
+    lb_end(b);
+}
+
+/* Columns [lo, hi), a multiple of the step, as parallel tasks. */
+static void build_tasks(Outer *o, int64_t lo, int64_t hi, int64_t vectors, uint8_t lanes) {
+    LBuild *b = &o->lk->b;
+    int64_t step = vectors * lanes;
+    if (lo >= hi)
+        return;
+    Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), lb_c(b, (hi - lo) / step), 1);
+    build_columns(o, lb_addc(b, lb_mulc(b, t, step), lo), vectors, lanes);
+    lb_end(b);
+}
+
+static bool build(Outer *o) {
+    LowerKernel *lk = o->lk;
+    int column = lk->in[1]->rank - 1;
+    int64_t regs = lk->lw->target->vector_regs, lanes = lk->lanes;
+    lanes = shape_lanes(lk->in[1], column, shape_lanes(lk->out, lk->out->rank - 1, (uint8_t)lanes));
+    o->vectors = 2;
+    o->tile = (regs - 4) / (o->runs ? 4 : 2);
+    int64_t step = lanes * o->vectors, wide = o->columns / step * step;
+    int64_t whole = o->columns / lanes * lanes;
+    build_tasks(o, 0, wide, o->vectors, (uint8_t)lanes);
+    build_tasks(o, wide, whole, 1, (uint8_t)lanes);
+    build_tasks(o, whole, o->columns, 1, 1);
+    lower_zero_border(lk);
+    return lower_end(lk);
+}
+
+static Idx row_count(LBuild *b, const Type *t) {
+    Idx rows = lb_c(b, 1);
+    for (int d = 0; d < t->rank - 1; d++)
+        rows = lb_mul(b, rows, lb_dim(b, t->dim[d]));
+    return rows;
+}
+
+bool lower_linear_backward_weight(Lower *lw, const Node *n) {
+    LowerKernel lk = lower_begin(lw, n, "linear_backward_weight");
+    Outer o = {
+        .lk = &lk, .weight = true, .rows = lb_dim(&lk.b, lk.out->dim[0]), .columns = lk.out->dim[1].size};
+    o.depth = row_count(&lk.b, lk.in[0]);
+    o.runs = type_elems(lk.in[0], lw->g->batch) / lk.out->dim[0].size > RUN;
+    return build(&o);
+}
+
+bool lower_linear_backward_input(Lower *lw, const Node *n) {
+    LowerKernel lk = lower_begin(lw, n, "linear_backward_input");
+    Outer o = {.lk = &lk, .rows = row_count(&lk.b, lk.out), .depth = lb_dim(&lk.b, lk.in[1]->dim[0])};
+    o.columns = lk.in[1]->dim[1].size;
+    o.runs = lk.in[1]->dim[0].size > RUN;
+    return build(&o);
+}

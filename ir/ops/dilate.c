@@ -1,0 +1,60 @@
+/* dilate: zeros between the pixels of a picture, and `extra` rows and columns of them below and to the right:
+ * [N, C, (H-1)*stride + 1 + extra, ...]. What a strided convolution's input gradient is made with. */
+#include "ir/lower/lower.h"
+#include "ir/ops/common.h"
+
+static const AttrRow rows[] = {
+    {"stride", ATTR_INTS, offsetof(DilateAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
+    {"extra", ATTR_INTS, offsetof(DilateAttrs, extra), 2, 0, OP_MAX_INT, NULL, true, 0},
+};
+
+static bool verify(const OpCall *c) {
+    return op_need_floats(c) && op_need_rank(c, 0, 4, "batch, channels, height, width");
+}
+
+static bool infer_shape(const OpCall *c, Type *out) {
+    const DilateAttrs *a = c->attrs;
+    *out = type_dense(&c->operands[0]);
+    for (int i = 0; i < 2; i++) {
+        int64_t *size = &out->dim[2 + i].size;
+        if (__builtin_mul_overflow(*size - 1, a->stride.v[i], size) ||
+            __builtin_add_overflow(*size, 1 + a->extra.v[i], size))
+            return op_fail_overflow(c);
+    }
+    return true;
+}
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    const DilateAttrs *a = attrs;
+    int64_t h = in[0].dim[2], w = in[0].dim[3];
+    (void)n;
+    for (int64_t i = 0; i < tensor_elems(&in[0]); i++) {
+        int64_t row = i / w % h * a->stride.v[0], column = i % w * a->stride.v[1];
+        out->data[(i / w / h * out->dim[2] + row) * out->dim[3] + column] = in[0].data[i];
+    }
+}
+
+#define DILATE(sh, sw, eh, ew)                                                                               \
+    .attrs = &(const DilateAttrs) {                                                                          \
+        INTS2(sh, sw), INTS2(eh, ew)                                                                         \
+    }
+static const OpSample samples[] = {
+    {DILATE(2, 2, 0, 0), .n = 1, .operands = {TN4(3, 4, 5)}, .batch = 3},
+    {DILATE(3, 1, 2, 1), .n = 1, .operands = {TN4(17, 3, 7)}, .batch = 2},
+    {DILATE(2, 4, 1, 3), .n = 1, .operands = {TN4(16, 1, 1)}, .batch = 1},
+};
+
+const OpDesc op_dilate = {
+    .name = "dilate",
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand_names = (const char *const[]){"input"},
+    .attrs = ATTR_TABLE(rows, DilateAttrs),
+    .flags = OP_INTERNAL | OP_FOLLOWS,
+    .verify = verify,
+    .infer_shape = infer_shape,
+    .eval = eval,
+    .lower = lower_dilate,
+    .flops = op_no_flops,
+    SAMPLES(samples),
+};
