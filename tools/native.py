@@ -76,3 +76,87 @@ class Model:
         if status != 0:
             raise RuntimeError("infer returned %d" % status)
         return [o.raw for o in outputs]
+
+
+class StateTensor(c.Structure):
+    _fields_ = [("tensor", Tensor), ("role", c.c_uint32), ("group", c.c_uint32), ("offset", c.c_uint64)]
+
+
+STATE_INIT = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_size_t, c.c_uint64)
+STEP = c.CFUNCTYPE(c.c_int, c.c_int64, POINTERS, POINTERS, c.c_void_p, POINTERS, c.c_void_p, c.c_void_p, c.c_void_p,
+                   c.c_void_p, c.c_size_t, c.c_void_p)
+ZERO = c.CFUNCTYPE(c.c_int, c.c_void_p)
+APPLY = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_void_p, c.c_size_t, c.c_void_p)
+EVAL = c.CFUNCTYPE(c.c_int, c.c_int64, POINTERS, POINTERS, c.c_void_p, POINTERS, c.c_void_p, c.c_void_p, c.c_void_p,
+                   c.c_size_t, c.c_void_p)
+
+
+class TrainingDescriptor(c.Structure):
+    """cnnrt_training of cnnrt.h."""
+
+    _fields_ = [("struct_size", c.c_uint32), ("n_state", c.c_uint32), ("n_targets", c.c_uint32),
+                ("n_groups", c.c_uint32), ("n_hyper", c.c_uint32), ("state", c.POINTER(StateTensor)),
+                ("targets", c.POINTER(Tensor)), ("hyper", c.POINTER(c.c_double)), ("loss", c.c_char_p),
+                ("optimizer", c.c_char_p), ("n_trained", c.c_int64), ("n_frozen", c.c_int64),
+                ("state_bytes", c.c_uint64), ("state_init", STATE_INIT), ("train_step", STEP), ("zero_grad", ZERO),
+                ("backward", STEP), ("apply", APPLY), ("eval", EVAL)]
+
+
+PARAM, BUFFER, SLOT, GRAD, COUNTER = range(5)
+
+
+class Training(Model):
+    """A model compiled with --train. State tensors are read and written as bytes: get(role, name), set(...)."""
+
+    def __init__(self, library, name, seed=0):
+        super().__init__(library, name)
+        pointer = c.cast(c.addressof(self.d) + c.sizeof(Descriptor), c.POINTER(c.c_void_p))[0]
+        self.t = TrainingDescriptor.from_address(pointer)
+        self.block = c.create_string_buffer(self.t.state_bytes + 64)
+        self.state = c.addressof(self.block) + (-c.addressof(self.block)) % 64
+        self.hyper = (c.c_double * self.t.n_hyper)(*self.t.hyper[: self.t.n_hyper])
+        self.must(self.t.state_init(self.state, self.t.state_bytes, seed), "state_init")
+        self.tensors = {}
+        for i in range(self.t.n_state):
+            s = self.t.state[i]
+            self.tensors[s.role, s.tensor.name.decode()] = s
+
+    @staticmethod
+    def must(status, what):
+        if status != 0:
+            raise RuntimeError("%s returned %d" % (what, status))
+
+    def get(self, role, name):
+        s = self.tensors[role, name]
+        return c.string_at(self.state + s.offset, s.tensor.bytes)
+
+    def set(self, role, name, data):
+        s = self.tensors[role, name]
+        assert len(data) == s.tensor.bytes, (name, len(data), s.tensor.bytes)
+        c.memmove(self.state + s.offset, data, len(data))
+
+    def names(self, role):
+        return [n for r, n in self.tensors if r == role]
+
+    def call(self, which, n, inputs, targets, threads=1):
+        """train_step, backward or eval on bytes: (loss, outputs as bytes)."""
+        outputs = [c.create_string_buffer(self.d.outputs[i].bytes // self.d.batch * n) for i in range(self.d.n_outputs)]
+        kept = [c.create_string_buffer(b, len(b)) for b in inputs + targets]
+        ins = (c.c_void_p * len(inputs))(*map(c.addressof, kept[: len(inputs)]))
+        aims = (c.c_void_p * len(targets))(*map(c.addressof, kept[len(inputs) :]))
+        outs = (c.c_void_p * len(outputs))(*map(c.addressof, outputs))
+        loss = c.c_float()
+        address, size = self.workspace(threads)
+        tail = [None, address, size, self.pool(threads)]
+        if which != "eval":
+            tail.insert(0, c.addressof(self.hyper))
+        status = getattr(self.t, which)(n, ins, aims, c.addressof(loss), outs, self.state, *tail)
+        self.must(status, which)
+        return loss.value, [o.raw for o in outputs]
+
+    def zero_grad(self):
+        self.must(self.t.zero_grad(self.state), "zero_grad")
+
+    def apply(self, threads=1):
+        address, size = self.workspace(threads)
+        self.must(self.t.apply(self.state, c.addressof(self.hyper), address, size, self.pool(threads)), "apply")
