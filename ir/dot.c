@@ -57,7 +57,8 @@ static void put_edge(StrBuf *sb, const Graph *g, ValueId from, const char *to, u
 
 static void put_leaf(StrBuf *sb, ValueId i, const Value *v) {
     static const char *const shapes[] = {
-        [VK_INPUT] = "ellipse", [VK_PARAM] = "note", [VK_BUFFER] = "note", [VK_CONST] = "plaintext"};
+        [VK_INPUT] = "ellipse",   [VK_PARAM] = "note",     [VK_BUFFER] = "note",
+        [VK_CONST] = "plaintext", [VK_STATE] = "cylinder", [VK_HYPER] = "plaintext"};
     if (v->kind == VK_RESULT || v->kind == VK_ARG)
         return;
     sb_printf(sb, "  v%u [shape=%s, label=\"", i, shapes[v->kind]);
@@ -65,9 +66,11 @@ static void put_leaf(StrBuf *sb, ValueId i, const Value *v) {
     sb_puts(sb, "\"];\n");
 }
 
-void graph_dot(StrBuf *sb, const Graph *g) {
+static void put_graph(StrBuf *sb, const Graph *g) {
     sb_puts(sb, "digraph \"");
     put_label(sb, g->name);
+    if (strcmp(g->entry, "infer") != 0)
+        sb_putc(sb, ':'), put_label(sb, g->entry);
     sb_puts(sb, "\" {\n  node [shape=box, style=filled, fillcolor=white, fontname=\"monospace\"];\n"
                 "  edge [fontname=\"monospace\", fontsize=10];\n");
     for (uint32_t i = 0; i < g->values.len; i++)
@@ -85,4 +88,10 @@ void graph_dot(StrBuf *sb, const Graph *g) {
         put_edge(sb, g, g->outputs.data[i].value, "o", i);
     }
     sb_puts(sb, "}\n");
+}
+
+/* Graphviz takes several graphs in one file. */
+void graph_dot(StrBuf *sb, const Graph *g) {
+    for (; g; g = g->next)
+        put_graph(sb, g);
 }

@@ -169,6 +169,8 @@ static bool eval_node(Eval *e, const Node *n) {
     if (!make_tensor(e, n->result, &out))
         return false;
     op_desc(n->op)->eval(n->attrs, in, own, &out);
+    if (op_desc(n->op)->writes)
+        out = in[0]; /* written in place: the same memory, as for what is compiled */
     if (n->epilogue)
         out = eval_region(e, n->epilogue, out, n->operands + own + n->n_prologue);
     e->values[n->result] = out;

@@ -12,6 +12,8 @@ typedef struct GraphName {
     uint32_t next;
 } GraphName;
 
+const char *const state_role_names[ROLE_COUNT] = {"param", "buffer", "slot", "grad", "counter"};
+
 Graph *graph_new(Context *cx, const char *name) {
     Graph *g = NEW(&cx->arena, Graph);
     g->cx = cx;
@@ -133,14 +135,15 @@ ValueId graph_param(Graph *g, ValueKind kind, const char *name, const char *key,
 }
 
 ValueId graph_state(Graph *g, StateRole role, const char *name, const char *key, Type type, Loc loc) {
-    Value v = {.kind = VK_STATE, .role = role, .type = type, .key = intern(g->cx, key), .loc = loc};
+    Value v = {
+        .kind = VK_STATE, .role = role, .type = type, .def = NO_NODE, .key = intern(g->cx, key), .loc = loc};
     ValueId id = add_value(g, v, name);
     vec_push(&g->cx->arena, &g->states, id);
     return id;
 }
 
 ValueId graph_hyper(Graph *g, const char *name, Type type) {
-    return g->hyper = add_value(g, (Value){.kind = VK_HYPER, .type = type}, name);
+    return g->hyper = add_value(g, (Value){.kind = VK_HYPER, .type = type, .def = NO_NODE}, name);
 }
 
 ValueId graph_const(Graph *g, const char *name, Type type, const void *data, Loc loc) {
@@ -212,8 +215,8 @@ BindTime *graph_bind_times(const Graph *g) {
         ValueKind kind = g->values.data[v].kind;
         bool loaded = kind == VK_PARAM || kind == VK_BUFFER;
         bool step = kind == VK_STATE || kind == VK_HYPER;
-        times[v] = loaded ? BIND_LOAD
-                   : step ? BIND_STEP
+        times[v] = loaded                               ? BIND_LOAD
+                   : step                               ? BIND_STEP
                    : kind == VK_INPUT || kind == VK_ARG ? BIND_CALL
                                                         : BIND_COMPILE;
     }

@@ -51,6 +51,14 @@ static bool quoted(Lexer *lx, const char **out) {
     return true;
 }
 
+static bool word(Lexer *lx, const char **out) {
+    if (lx->tok.kind != TOK_WORD)
+        return lex_fail(lx, "expected a word, found %s", lex_found(lx));
+    *out = lx->tok.text;
+    lex_next(lx);
+    return true;
+}
+
 static bool global(Lexer *lx, const char **out) {
     if (lx->tok.kind != TOK_GLOBAL)
         return lex_fail(lx, "expected a name such as @x, found %s", lex_found(lx));
@@ -131,6 +139,33 @@ static const void *elements(Lexer *lx, const Type *t) {
     for (uint32_t i = 0; i < slots.len; i++)
         memcpy(data + (size_t)i * bytes, &slots.data[i], bytes);
     return lex_expect(lx, "]") ? data : NULL;
+}
+
+/* The role of a state value. */
+static bool state_role(Lexer *lx, StateRole *role) {
+    for (uint32_t i = 0; i < ROLE_COUNT; i++)
+        if (lex_accept(lx, state_role_names[i])) {
+            *role = (StateRole)i;
+            return true;
+        }
+    return lex_fail(lx, "expected what the state is, such as 'param', found %s", lex_found(lx));
+}
+
+/* state TYPE ROLE [@"key"], hyper TYPE; the word is read already. Both are their own origin. */
+static bool kept(Parser *p, Graph *g, bool hyper, const char *name, Loc loc) {
+    Lexer *lx = &p->lx;
+    Type t;
+    StateRole role = ROLE_PARAM;
+    const char *key = name;
+    if (!type_parse(lx, &t) || (!hyper && !state_role(lx, &role)))
+        return false;
+    if (!hyper && lx->tok.kind == TOK_GLOBAL && !global(lx, &key))
+        return false;
+    if (hyper && g->hyper != NO_VALUE)
+        return lex_invalid(lx, "a graph has one hyper value, and %%%s is it", graph_value(g, g->hyper)->name);
+    ValueId v = hyper ? graph_hyper(g, name, t) : graph_state(g, role, name, key, t, loc);
+    graph_value(g, v)->loc = loc;
+    return true;
 }
 
 /* param TYPE [@"key"], buffer TYPE [@"key"], const TYPE [...]; the word is read already. */
@@ -319,6 +354,10 @@ static bool statement(Parser *p, Graph *g) {
         return leaf(p, g, VK_BUFFER, d.name, d.node.loc);
     if (lex_accept(lx, "const"))
         return leaf(p, g, VK_CONST, d.name, d.node.loc);
+    if (lex_accept(lx, "state"))
+        return kept(p, g, false, d.name, d.node.loc);
+    if (lex_accept(lx, "hyper"))
+        return kept(p, g, true, d.name, d.node.loc);
     return node(p, g, &d);
 }
 
@@ -332,7 +371,8 @@ static bool inputs(Parser *p, Graph *g) {
         Loc loc = lex_loc(lx);
         if (!new_name(lx, g, &name) || !lex_expect(lx, ":") || !type_parse(lx, &t))
             return false;
-        graph_input(g, name, t, loc);
+        ValueId v = graph_input(g, name, t, loc);
+        graph_value(g, v)->target = lex_accept(lx, "target");
         if (!lex_is(lx, ")") && !lex_expect(lx, ","))
             return false;
     }
@@ -354,11 +394,13 @@ static bool classes(Parser *p, Graph *g) {
     return true;
 }
 
-/* return %y as "logits", ... */
+/* return %y as "logits", ... ; or nothing */
 static bool outputs(Parser *p, Graph *g) {
     Lexer *lx = &p->lx;
     if (!lex_expect(lx, "return"))
         return false;
+    if (lex_is(lx, "}"))
+        return true;
     do {
         Draft d = {0};
         const char *name = NULL;
@@ -387,17 +429,37 @@ static bool body(Parser *p, Graph *g) {
     while (lx->tok.kind == TOK_LOCAL)
         if (!statement(p, g))
             return false;
-    if (!outputs(p, g) || !lex_expect(lx, "}"))
-        return false;
-    return lx->tok.kind == TOK_EOF || lex_fail(lx, "expected the end of the file, found %s", lex_found(lx));
+    return outputs(p, g) && lex_expect(lx, "}");
+}
+
+/* graph @name or graph @name:entry, then the rest */
+static Graph *one_graph(Parser *p) {
+    Lexer *lx = &p->lx;
+    const char *name = NULL, *entry = NULL;
+    if (!lex_expect(lx, "graph") || !global(lx, &name))
+        return NULL;
+    Graph *g = graph_new(p->cx, name);
+    if (lex_accept(lx, ":")) {
+        if (!word(lx, &entry))
+            return NULL;
+        g->entry = entry;
+    }
+    return body(p, g) ? g : NULL;
 }
 
 Graph *graph_parse(Context *cx, const char *file, const char *text, size_t size) {
     Parser p = {.cx = cx};
-    const char *name = NULL;
+    Graph *first = NULL, **next = &first;
     lex_init(&p.lx, cx, file, text, size);
-    if (!lex_expect(&p.lx, "graph") || !global(&p.lx, &name))
+    do {
+        *next = one_graph(&p);
+        if (!*next)
+            return NULL;
+        next = &(*next)->next;
+    } while (lex_is(&p.lx, "graph"));
+    if (p.lx.tok.kind != TOK_EOF) {
+        lex_fail(&p.lx, "expected the end of the file, found %s", lex_found(&p.lx));
         return NULL;
-    Graph *g = graph_new(cx, name);
-    return body(&p, g) && graph_verify(g) ? g : NULL;
+    }
+    return graph_verify(first) ? first : NULL;
 }

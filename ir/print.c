@@ -96,20 +96,28 @@ static void print_origin(Printer *p, const Value *v) {
         sb_puts(p->sb, " origin "), put_global(p->sb, v->origin);
 }
 
-/* A parameter, buffer or constant. */
+/* What stands before the nodes; inputs are in the head. */
+static bool is_leaf(ValueKind kind) {
+    return kind != VK_INPUT && kind != VK_RESULT && kind != VK_ARG;
+}
+
 static void print_leaf(Printer *p, const Value *v) {
-    static const char *const words[] = {[VK_PARAM] = "param", [VK_BUFFER] = "buffer", [VK_CONST] = "const"};
+    static const char *const words[] = {[VK_PARAM] = "param",
+                                        [VK_BUFFER] = "buffer",
+                                        [VK_CONST] = "const",
+                                        [VK_STATE] = "state",
+                                        [VK_HYPER] = "hyper"};
     sb_indent(p->sb, p->depth);
     sb_printf(p->sb, "%%%s = %s ", v->name, words[v->kind]);
     type_print(p->sb, &v->type);
-    sb_putc(p->sb, ' ');
+    if (v->kind == VK_STATE)
+        sb_printf(p->sb, " %s", state_role_names[v->role]);
     if (v->kind == VK_CONST)
-        print_data(p, v);
-    else if (strcmp(v->key, v->name) != 0)
-        sb_putc(p->sb, '@'), sb_quote(p->sb, v->key);
-    else
-        p->sb->data[--p->sb->len] = 0;
-    print_origin(p, v);
+        sb_putc(p->sb, ' '), print_data(p, v);
+    else if (v->key && strcmp(v->key, v->name) != 0)
+        sb_puts(p->sb, " @"), sb_quote(p->sb, v->key);
+    if (v->kind != VK_STATE && v->kind != VK_HYPER)
+        print_origin(p, v);
     sb_putc(p->sb, '\n');
 }
 
@@ -223,11 +231,14 @@ static void print_head(Printer *p) {
     const Graph *g = p->g;
     sb_puts(p->sb, "graph ");
     put_global(p->sb, g->name);
+    if (strcmp(g->entry, "infer") != 0)
+        sb_printf(p->sb, ":%s", g->entry);
     sb_putc(p->sb, '(');
     for (uint32_t i = 0; i < g->inputs.len; i++) {
         const Value *v = value(p, g->inputs.data[i]);
         sb_printf(p->sb, "%s%%%s: ", i ? ", " : "", v->name);
         type_print(p->sb, &v->type);
+        sb_puts(p->sb, v->target ? " target" : "");
     }
     sb_printf(p->sb, ") batch %lld%s {\n", (long long)g->batch, g->n_fixed ? " fixed" : "");
     for (uint32_t i = 0; i < g->n_classes; i++) {
@@ -238,16 +249,13 @@ static void print_head(Printer *p) {
         sb_putc(p->sb, '\n');
 }
 
-void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o) {
-    Printer p = {.sb = sb, .g = g, .o = o ? o : &everything, .depth = 1};
+static void print_graph(StrBuf *sb, const Graph *g, const PrintOptions *o) {
+    Printer p = {.sb = sb, .g = g, .o = o, .depth = 1};
     p.shown = find_shown(g, p.o);
     print_head(&p);
-    for (uint32_t v = 0; v < g->values.len; v++) {
-        ValueKind kind = g->values.data[v].kind;
-        bool leaf = kind == VK_PARAM || kind == VK_BUFFER || kind == VK_CONST;
-        if (leaf && (!p.shown || p.shown[v]))
+    for (uint32_t v = 0; v < g->values.len; v++)
+        if (is_leaf(g->values.data[v].kind) && (!p.shown || p.shown[v]))
             print_leaf(&p, &g->values.data[v]);
-    }
     print_nodes(&p, false);
     sb_puts(sb, "  return");
     for (uint32_t i = 0; i < g->outputs.len; i++) {
@@ -255,4 +263,11 @@ void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o) {
         sb_quote(sb, g->outputs.data[i].name);
     }
     sb_puts(sb, "\n}\n");
+}
+
+void graph_print(StrBuf *sb, const Graph *g, const PrintOptions *o) {
+    for (; g; g = g->next) {
+        print_graph(sb, g, o ? o : &everything);
+        sb_puts(sb, g->next ? "\n" : "");
+    }
 }

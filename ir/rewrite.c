@@ -1,6 +1,6 @@
 /* Copying a graph into a new one, which is how passes change it. */
-#include "ir/op.h"
 #include "ir/rewrite.h"
+#include "ir/op.h"
 
 /* The value `old` itself, without its node, in the new graph. */
 static ValueId copy_value(Rewrite *rw, const Value *v) {
@@ -9,6 +9,7 @@ static ValueId copy_value(Rewrite *rw, const Value *v) {
     switch (v->kind) {
     case VK_INPUT:
         id = graph_input(to, v->name, v->type, v->loc);
+        graph_value(to, id)->target = v->target;
         break;
     case VK_PARAM:
     case VK_BUFFER:

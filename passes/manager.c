@@ -114,6 +114,25 @@ static uint64_t text_hash(const Unit *u) {
     return h;
 }
 
+/* A graph pass sees one graph of the chain at a time, and its result takes that one's place. A single graph
+ * may become a chain. */
+static bool run_pass(Unit *u, const Pass *p) {
+    if (p->level != PASS_GRAPH || !u->graph->next)
+        return p->run(u);
+    Graph *first = NULL, **link = &first, *next;
+    for (Graph *g = u->graph; g; g = next) {
+        next = g->next;
+        u->graph = g;
+        if (!p->run(u))
+            return false;
+        *link = u->graph;
+        link = &u->graph->next;
+    }
+    *link = NULL;
+    u->graph = first;
+    return true;
+}
+
 /* One pass with everything around it. */
 static bool run_one(Unit *u, const PipelineOptions *o, const Pass *p, bool *expanded, bool *stopped) {
     if (o->hook && !o->hook(o->hook_arg, u, p, true, false, 0)) {
@@ -122,7 +141,7 @@ static bool run_one(Unit *u, const PipelineOptions *o, const Pass *p, bool *expa
     }
     const uint64_t before = o->watch_changes ? text_hash(u) : 0;
     const double start = now();
-    if (!p->run(u))
+    if (!run_pass(u, p))
         return false;
     const double seconds = now() - start;
     if (p->level == PASS_LOWER)
