@@ -1,32 +1,43 @@
-/* From graph to loops: each node builds its kernels and steps. What depends on parameters alone goes to the
- * entry `prepare`, the rest to `infer`; values that cross from one to the other are the packed weights. */
+/* From graphs to loops: each node builds its kernels and steps. What depends on parameters alone goes to the
+ * entry `prepare`, the rest to the entry of its graph; values that cross from one to the other are the packed
+ * weights. Graphs of one unit share what they name alike (lower_share.c). */
 #include "ir/lower/lower.h"
+#include "passes/lower_share.h"
 #include "passes/util.h"
+#include <string.h>
 
 typedef struct Split {
     Unit *u;
     const Graph *g;
     const BindTime *bind;
     Lower lw;
-    uint32_t *at_load; /* value -> module buffer, as prepare sees it */
-    uint32_t *at_call; /* and as infer sees it */
-    bool *crosses;     /* needed by infer, known at load */
-    int32_t *output;   /* number of the first output that is this value, or -1 */
+    LowerShare share;
+    uint32_t inputs, outputs; /* of the module, which begin its buffers */
+    uint32_t *at_load;        /* value -> module buffer, as prepare sees it */
+    uint32_t *at_call;        /* and as the graph's entry sees it */
+    bool *crosses;            /* needed by the entry, known at load */
+    bool *written;            /* a state that the entry writes */
+    int32_t *output;          /* number of the first output that is this value, or -1 */
 } Split;
 
-#define NO_BUF UINT32_MAX
+static void select_entry(Split *s, bool prepare) {
+    s->lw.entry = loops_entry(s->lw.m, prepare ? "prepare" : s->g->entry);
+    s->lw.buf = prepare ? s->at_load : s->at_call;
+    s->lw.contract = !prepare;
+}
 
-static void select_entry(Split *s, const char *entry) {
-    bool infer = entry[0] == 'i';
-    s->lw.entry = loops_entry(s->lw.m, entry);
-    s->lw.buf = infer ? s->at_call : s->at_load;
-    s->lw.contract = infer;
+/* Is the value made by the graph's entry, as opposed to prepare? */
+static bool at_call(const Split *s, ValueId v) {
+    return s->bind[v] >= BIND_STEP;
+}
+
+static ModBuf buf_of(const Value *v, ModBufKind kind, const char *name) {
+    return (ModBuf){
+        .name = name, .kind = kind, .type = v->type, .align = 64, .offset = -1, .alias = -1, .loc = v->loc};
 }
 
 static uint32_t add_buf(Split *s, const Value *v, ModBufKind kind, const char *name) {
-    ModBuf b = {
-        .name = name, .kind = kind, .type = v->type, .key = v->key, .align = 64, .offset = -1, .alias = -1};
-    return loops_buf(s->lw.m, b);
+    return loops_buf(s->lw.m, buf_of(v, kind, share_name(&s->share, name, s->g->entry)));
 }
 
 static bool is_alias(const Split *s, const Node *n) {
@@ -39,74 +50,101 @@ static bool is_alias(const Split *s, const Node *n) {
 static void find_crossing(Split *s) {
     for (uint32_t i = 0; i < s->g->nodes.len; i++) {
         const Node *n = &s->g->nodes.data[i];
-        if (s->bind[n->result] != BIND_CALL)
-            continue;
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            s->crosses[n->operands[k]] |= s->bind[n->operands[k]] != BIND_CALL;
+        for (uint32_t k = 0; k < n->n_operands; k++) {
+            s->crosses[n->operands[k]] |= at_call(s, n->result) && !at_call(s, n->operands[k]);
+            s->written[n->operands[k]] |= k < 32 && op_desc(n->op)->writes >> k & 1;
+        }
     }
     for (uint32_t i = 0; i < s->g->outputs.len; i++) {
         ValueId v = s->g->outputs.data[i].value;
-        s->crosses[v] |= s->bind[v] != BIND_CALL;
+        s->crosses[v] |= !at_call(s, v);
     }
 }
 
-/* Arguments first, in the order of the call; then parameters and constants. */
+/* ---- Buffers of leaves ---- */
+
+/* Arguments first, in the order of the call. All graphs that have any have the same ones. */
 static void declare_arguments(Split *s) {
     const Graph *g = s->g;
+    s->inputs = g->inputs.len;
+    s->outputs = g->outputs.len;
     for (uint32_t i = 0; i < g->inputs.len; i++) {
         const Value *v = &g->values.data[g->inputs.data[i]];
-        ModBuf b = {.name = v->name,
-                    .kind = MB_IN,
-                    .loc = v->loc,
-                    .type = v->type,
-                    .key = v->name,
-                    .align = 4,
-                    .offset = -1,
-                    .alias = -1};
-        s->at_call[g->inputs.data[i]] = loops_buf(s->lw.m, b);
+        ModBuf b = buf_of(v, MB_IN, share_name(&s->share, v->name, g->entry));
+        b.key = v->name;
+        b.target = v->target;
+        b.align = dtype_bytes(v->type.dtype);
+        loops_buf(s->lw.m, b);
     }
     for (uint32_t i = 0; i < g->outputs.len; i++) {
         const GraphOutput *o = &g->outputs.data[i];
-        const Value *v = &g->values.data[o->value];
-        ModBuf b = {
-            .name = intern_f(s->u->cx, "out.%s", o->name), .kind = MB_OUT, .type = v->type, .key = o->name};
-        b.loc = v->loc;
+        const char *name = share_name(&s->share, intern_f(s->u->cx, "out.%s", o->name), g->entry);
+        ModBuf b = buf_of(&g->values.data[o->value], MB_OUT, name);
+        b.key = o->name;
         b.align = 4;
-        b.offset = b.alias = -1;
-        uint32_t n = loops_buf(s->lw.m, b);
-        if (s->output[o->value] < 0)
-            s->output[o->value] = (int32_t)n;
-    }
-    for (uint32_t i = 0; i < g->values.len; i++) {
-        const Value *v = &g->values.data[i];
-        if (v->kind == VK_PARAM || v->kind == VK_BUFFER)
-            s->at_load[i] = add_buf(s, v, MB_PARAM, v->name);
-        if (v->kind == VK_CONST) {
-            s->at_load[i] = s->at_call[i] = add_buf(s, v, MB_CONST, v->name);
-            s->lw.m->bufs.data[s->at_load[i]].data = v->data;
-        }
+        loops_buf(s->lw.m, b);
     }
 }
 
-/* A parameter that infer reads as it is gets a copy in the weights block. */
+static void bind_arguments(Split *s) {
+    const Graph *g = s->g;
+    for (uint32_t i = 0; i < g->inputs.len; i++)
+        s->at_call[g->inputs.data[i]] = i;
+    for (uint32_t i = 0; i < g->outputs.len; i++)
+        if (s->output[g->outputs.data[i].value] < 0)
+            s->output[g->outputs.data[i].value] = (int32_t)(s->inputs + i);
+}
+
+static void declare_leaf(Split *s, ValueId v) {
+    static const ModBufKind kinds[] = {[VK_PARAM] = MB_PARAM,
+                                       [VK_BUFFER] = MB_PARAM,
+                                       [VK_CONST] = MB_CONST,
+                                       [VK_STATE] = MB_STATE,
+                                       [VK_HYPER] = MB_HYPER};
+    const Value *value = &s->g->values.data[v];
+    if (value->kind == VK_INPUT || value->kind == VK_RESULT || value->kind == VK_ARG)
+        return;
+    ModBuf b = buf_of(value, kinds[value->kind], value->name);
+    b.key = value->key;
+    b.role = value->role;
+    b.data = value->data;
+    if (value->kind == VK_HYPER)
+        b.align = dtype_bytes(DT_F64);
+    const uint32_t buf = value->kind == VK_CONST ? share_const(&s->share, b, s->g->entry)
+                                                 : share_leaf(&s->share, b, s->g->entry);
+    if (b.kind == MB_PARAM || b.kind == MB_CONST)
+        s->at_load[v] = buf;
+    if (b.kind != MB_PARAM)
+        s->at_call[v] = buf;
+}
+
+/* A parameter that the entry reads as it is gets a copy in the weights block. */
 static bool copy_crossing_params(Split *s) {
-    select_entry(s, "prepare");
+    select_entry(s, true);
     for (uint32_t i = 0; i < s->g->values.len; i++) {
         const Value *v = &s->g->values.data[i];
         if (!s->crosses[i] || (v->kind != VK_PARAM && v->kind != VK_BUFFER))
             continue;
-        s->at_call[i] = add_buf(s, v, MB_CONST, intern_f(s->u->cx, "%s.packed", v->name));
-        s->lw.m->bufs.data[s->at_call[i]].key = NULL;
-        if (!lower_copy(&s->lw, s->at_load[i], s->at_call[i], v->key))
-            return false;
+        uint32_t *shared = share_load(&s->share, s->g, NULL, &s->at_load[i]), buf = *shared;
+        if (buf == NO_BUF) {
+            *shared = buf = s->lw.m->bufs.len;
+            add_buf(s, v, MB_CONST, intern_f(s->u->cx, "%s.packed", v->name));
+            if (!lower_copy(&s->lw, s->at_load[i], buf, v->key))
+                return false;
+        }
+        s->at_call[i] = buf;
     }
     return true;
 }
 
-/* A view, or a reorder that moves nothing: work shares the operand's memory, unless that holds weights. */
+/* ---- Nodes ---- */
+
+/* A view, or a reorder that moves nothing: work shares the operand's memory, unless that holds weights or a
+ * state that will be written. */
 static bool lower_alias(Split *s, const Node *n, uint32_t from, uint32_t to) {
     ModBuf *b = s->lw.m->bufs.data;
-    if (b[to].kind != MB_WORK || b[from].kind == MB_PARAM || b[from].kind == MB_CONST)
+    if (b[to].kind != MB_WORK || b[from].kind == MB_PARAM || b[from].kind == MB_CONST ||
+        s->written[n->operands[0]])
         return lower_copy(&s->lw, from, to, n->name);
     b[to].alias = (int32_t)from;
     return true;
@@ -114,20 +152,36 @@ static bool lower_alias(Split *s, const Node *n, uint32_t from, uint32_t to) {
 
 static bool lower_load_node(Split *s, const Node *n) {
     const Value *v = &s->g->values.data[n->result];
-    select_entry(s, "prepare");
-    uint32_t buf = add_buf(s, v, s->crosses[n->result] ? MB_CONST : MB_WORK, v->name);
+    const bool crosses = s->crosses[n->result];
+    uint32_t args[MAX_OPERANDS];
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        args[i] = s->at_load[n->operands[i]];
+    uint32_t *shared = share_load(&s->share, s->g, n, args);
+    if (*shared != NO_BUF && (!crosses || s->lw.m->bufs.data[*shared].kind == MB_CONST)) {
+        s->at_load[n->result] = s->at_call[n->result] = *shared;
+        return true;
+    }
+    uint32_t buf = *shared = s->lw.m->bufs.len;
     s->at_load[n->result] = s->at_call[n->result] = buf;
+    add_buf(s, v, crosses ? MB_CONST : MB_WORK, v->name);
+    select_entry(s, true);
     if (is_alias(s, n))
         return lower_alias(s, n, s->at_load[n->operands[0]], buf);
     return op_desc(n->op)->lower(&s->lw, n);
 }
 
-static bool lower_call_node(Split *s, const Node *n) {
+/* What a node writes in place stays where it is. */
+static uint32_t result_buf(Split *s, const Node *n) {
     const Value *v = &s->g->values.data[n->result];
-    select_entry(s, "infer");
-    int32_t out = s->output[n->result];
-    uint32_t buf = out >= 0 ? (uint32_t)out : add_buf(s, v, MB_WORK, v->name);
-    s->at_call[n->result] = buf;
+    if (op_desc(n->op)->writes)
+        return s->at_call[n->operands[0]];
+    const int32_t out = s->output[n->result];
+    return out >= 0 ? (uint32_t)out : add_buf(s, v, MB_WORK, v->name);
+}
+
+static bool lower_call_node(Split *s, const Node *n) {
+    select_entry(s, false);
+    const uint32_t buf = s->at_call[n->result] = result_buf(s, n);
     if (is_alias(s, n))
         return lower_alias(s, n, s->at_call[n->operands[0]], buf);
     return op_desc(n->op)->lower(&s->lw, n);
@@ -143,18 +197,18 @@ static bool lower_nodes(Split *s) {
                              "the passes canonicalize and fold-bn replace it; they must run before lower");
         }
         if (!lower_choice_fits(&s->lw, n) ||
-            !(s->bind[n->result] == BIND_CALL ? lower_call_node(s, n) : lower_load_node(s, n)))
+            !(at_call(s, n->result) ? lower_call_node(s, n) : lower_load_node(s, n)))
             return false;
     }
     return true;
 }
 
-/* Outputs that no node writes: inputs, parameters, and a value that is given out twice. */
+/* Outputs that no node writes: inputs, parameters, states, and a value that is given out twice. */
 static bool copy_outputs(Split *s) {
-    select_entry(s, "infer");
+    select_entry(s, false);
     for (uint32_t i = 0; i < s->g->outputs.len; i++) {
         ValueId v = s->g->outputs.data[i].value;
-        uint32_t buf = s->g->inputs.len + i;
+        uint32_t buf = s->inputs + i;
         if (s->at_call[v] != buf && !lower_copy(&s->lw, s->at_call[v], buf, s->g->outputs.data[i].name))
             return false;
     }
@@ -190,27 +244,48 @@ static bool check_interface(const Graph *g) {
     return ok;
 }
 
+static bool lower_graph(Split *s, const Graph *g) {
+    Arena *a = &s->u->cx->arena;
+    s->g = s->lw.g = g;
+    s->bind = graph_bind_times(g);
+    s->at_load = filled(a, g->values.len);
+    s->at_call = filled(a, g->values.len);
+    s->output = (int32_t *)filled(a, g->values.len);
+    s->crosses = NEW_ARRAY(a, bool, g->values.len);
+    s->written = NEW_ARRAY(a, bool, g->values.len);
+    find_crossing(s);
+    bind_arguments(s);
+    for (uint32_t i = 0; i < g->values.len; i++)
+        declare_leaf(s, i);
+    return copy_crossing_params(s) && lower_nodes(s) && copy_outputs(s);
+}
+
+static LoopModule *new_module(const Graph *g) {
+    LoopModule *m = loops_new(g->cx, g->name);
+    m->batch = g->batch;
+    m->n_fixed = g->n_fixed;
+    m->classes = g->classes;
+    m->n_classes = g->n_classes;
+    for (; g; g = g->next)
+        loops_add_entry(m, g->entry);
+    loops_add_entry(m, "prepare");
+    return m;
+}
+
 bool pass_lower(Unit *u) {
-    const Graph *g = u->graph;
-    if (!check_interface(g))
-        return false;
-    Arena *a = &u->cx->arena;
-    Split s = {.u = u, .g = g, .bind = graph_bind_times(g)};
-    s.lw = (Lower){.cx = u->cx, .g = g, .target = u->target, .m = loops_new(u->cx, g->name)};
-    s.lw.m->batch = g->batch;
-    s.lw.m->n_fixed = g->n_fixed;
-    s.lw.m->classes = g->classes;
-    s.lw.m->n_classes = g->n_classes;
-    s.at_load = filled(a, g->values.len);
-    s.at_call = filled(a, g->values.len);
-    s.output = (int32_t *)filled(a, g->values.len);
-    s.crosses = NEW_ARRAY(a, bool, g->values.len);
-    loops_add_entry(s.lw.m, "infer");
-    loops_add_entry(s.lw.m, "prepare");
-    find_crossing(&s);
+    const Graph *first = u->graph;
+    for (const Graph *g = first; g; g = g->next)
+        if (!check_interface(g))
+            return false;
+    Split s = {.u = u, .g = first};
+    s.lw = (Lower){.cx = u->cx, .g = first, .target = u->target, .m = new_module(first)};
+    s.share.m = s.lw.m;
+    for (s.g = first; s.g->next && !s.g->outputs.len && !s.g->inputs.len;)
+        s.g = s.g->next;
     declare_arguments(&s);
-    if (!copy_crossing_params(&s) || !lower_nodes(&s) || !copy_outputs(&s))
-        return false;
+    for (const Graph *g = first; g; g = g->next)
+        if (!lower_graph(&s, g))
+            return false;
     u->loops = s.lw.m;
     u->graph = NULL;
     return true;

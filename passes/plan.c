@@ -3,6 +3,7 @@
  * running one after the other, so each has the workspace to itself. All sizes are for the full batch. */
 #include "passes/plan.h"
 #include "passes/passes.h"
+#include <string.h>
 
 #define NEVER UINT32_MAX
 
@@ -180,7 +181,7 @@ static void entry_bytes(Plan *p) {
     m->work_bytes = m->prepare_bytes = 0;
     for (uint32_t e = 0; e < m->entries.len; e++) {
         const Entry *entry = &m->entries.data[e];
-        int64_t *bytes = entry == loops_entry(m, "prepare") ? &m->prepare_bytes : &m->work_bytes;
+        int64_t *bytes = !strcmp(entry->name, "prepare") ? &m->prepare_bytes : &m->work_bytes;
         for (uint32_t s = 0; s < entry->steps.len; s++) {
             const Step *step = &entry->steps.data[s];
             for (uint32_t i = 0; i < m->kernels.data[step->kernel]->n_params; i++) {
@@ -229,12 +230,13 @@ static bool place_workspace(Plan *p) {
     p->m->live_bytes = 0;
     for (uint32_t e = 0, begin = 0; e < p->m->entries.len; begin += p->m->entries.data[e++].steps.len) {
         const Entry *entry = &p->m->entries.data[e];
-        if (entry != loops_entry(p->m, "infer"))
+        if (!strcmp(entry->name, "prepare"))
             continue;
         count = collect(p, begin, begin + entry->steps.len, items, owner);
-        p->m->live_bytes = plan_live_bytes(p->a, items, count);
-        if (p->m->live_bytes < 0)
+        const int64_t live = plan_live_bytes(p->a, items, count);
+        if (live < 0)
             return too_large(p, "the workspace", NULL);
+        p->m->live_bytes = live > p->m->live_bytes ? live : p->m->live_bytes;
     }
     return true;
 }
@@ -250,6 +252,22 @@ static bool place_constants(Plan *p) {
             return too_large(p, "the weights", NULL);
     }
     p->m->const_bytes = at;
+    return true;
+}
+
+/* The state block: roles in their order, and of one role the buffers in theirs. */
+static bool place_state(Plan *p) {
+    int64_t at = 0;
+    for (uint32_t role = 0; role < ROLE_COUNT; role++)
+        for (uint32_t b = 0; b < p->m->bufs.len; b++) {
+            if (buffer(p, b)->kind != MB_STATE || (uint32_t)buffer(p, b)->role != role)
+                continue;
+            buffer(p, b)->offset = at;
+            at = round_up(add(at, p->bytes[b]));
+            if (at < 0)
+                return too_large(p, "the state", NULL);
+        }
+    p->m->state_bytes = at;
     return true;
 }
 
@@ -288,20 +306,22 @@ static bool place_scratch(Plan *p) {
 
 /* ---- No-alias facts ---- */
 
-/* Bytes [begin, end) of a block: the workspace, the weights, or one argument of the entry. */
+/* Bytes [begin, end) of a block: the workspace, the weights, the state, or one argument of the entry. */
 typedef struct Span {
     uint32_t block; /* a root, or these two: */
     int64_t begin, end;
 } Span;
-enum { BLOCK_WORK = -1, BLOCK_CONST = -2 };
+enum { BLOCK_WORK = -1, BLOCK_CONST = -2, BLOCK_STATE = -3 };
 
 static Span span_of(const Plan *p, const StepArg *arg, const LBuf *param) {
     const uint32_t r = p->root[arg->buf];
     const ModBuf *b = buffer(p, r);
     const int64_t elem = dtype_bytes(param->dtype), elems = dim_at(param->extent, p->m->batch);
     Span s = {.block = r};
-    if (b->kind == MB_WORK || b->kind == MB_CONST) {
-        s.block = (uint32_t)(b->kind == MB_WORK ? BLOCK_WORK : BLOCK_CONST);
+    if (b->kind == MB_WORK || b->kind == MB_CONST || b->kind == MB_STATE) {
+        s.block = (uint32_t)(b->kind == MB_WORK    ? BLOCK_WORK
+                             : b->kind == MB_CONST ? BLOCK_CONST
+                                                   : BLOCK_STATE);
         s.begin = b->offset;
     }
     /* The verifier has seen that the view lies within its buffer; elsewise: the whole block. */
@@ -348,7 +368,7 @@ bool pass_plan(Unit *u) {
         keep_all(&p);
     else
         share_in_place(&p);
-    if (!place_workspace(&p) || !place_constants(&p) || !place_scratch(&p))
+    if (!place_workspace(&p) || !place_constants(&p) || !place_state(&p) || !place_scratch(&p))
         return false;
     prove_no_alias(&p);
     p.m->planned = true;

@@ -104,6 +104,13 @@ static void run_call(Interp *in, const Step *s, const View *buffers) {
     arena_free(&arena);
 }
 
+/* What the step, a check, says of the call: 0 to go on. */
+static int32_t status_of(const Interp *in, const Step *s, const View *buffers) {
+    const StepArg *a = &s->args[in->m->kernels.data[s->kernel]->n_params - 1];
+    const View *v = &buffers[a->buf];
+    return (int32_t)elem_get_int(DT_I32, v->st->data + v->byte, a->offset);
+}
+
 static bool run_allowed(const LoopModule *m, const Entry *e, const char *entry, int64_t n, void **memory) {
     Diag *d = &m->cx->diag;
     if (!e)
@@ -113,9 +120,12 @@ static bool run_allowed(const LoopModule *m, const Entry *e, const char *entry, 
                           (long long)n, m->n_fixed ? "" : "1 to ", (long long)m->batch);
     if (!loops_verify(m, false))
         return false;
-    for (uint32_t i = 0; i < m->bufs.len; i++)
-        if (m->bufs.data[i].kind == MB_IN && strcmp(entry, "prepare") != 0 && !(memory && memory[i]))
-            return diag_error(d, DIAG_IR_INVALID, NULL, "input @%s has no memory", m->bufs.data[i].name);
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        bool given = b->kind == MB_IN || b->kind == MB_HYPER;
+        if (given && entry_rules(entry)->reads >> b->kind & 1 && !(memory && memory[i]))
+            return diag_error(d, DIAG_IR_INVALID, NULL, "input @%s has no memory", b->name);
+    }
     return true;
 }
 
@@ -129,9 +139,15 @@ bool loops_run(const LoopModule *m, const char *entry, int64_t n, void **memory,
         return false;
     Interp in = {.cx = m->cx, .m = m, .o = o ? o : &usual, .n = n};
     View *buffers = interp_buffers(&in, e, memory);
-    for (uint32_t i = 0; i < e->steps.len && !in.failed; i++)
+    int32_t status = 0;
+    for (uint32_t i = 0; i < e->steps.len && !in.failed && !status; i++) {
         run_call(&in, &e->steps.data[i], buffers);
-    if (!in.failed && strcmp(entry, "prepare") != 0)
+        if (!in.failed && e->steps.data[i].checks)
+            status = status_of(&in, &e->steps.data[i], buffers);
+    }
+    if (in.o->status)
+        *in.o->status = status;
+    if (!in.failed && !status && entry_rules(entry)->writes >> MB_OUT & 1)
         interp_check_outputs(&in, buffers);
     return !in.failed;
 }

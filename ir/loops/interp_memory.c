@@ -223,13 +223,16 @@ static Storage *buffer_storage(Interp *in, uint32_t i, bool prepare, void *memor
     const ModBuf *b = &in->m->bufs.data[i];
     Arena *a = &in->cx->arena;
     Storage *st = new_storage(a, type_physical_bytes(&b->type, in->n), dtype_bytes(b->type.dtype), memory);
-    bool given = memory && (b->kind == MB_IN || b->kind == MB_PARAM || (b->kind == MB_CONST && !prepare));
+    bool given = memory && (b->kind == MB_IN || b->kind == MB_PARAM || b->kind == MB_HYPER ||
+                            (b->kind == MB_CONST && !prepare));
     if (b->data && !memory) {
         memcpy(st->data, b->data, (size_t)st->bytes);
         given = true;
     }
     if (!given)
         track(a, st, in->o->check_overlap);
+    for (int64_t c = 0; b->kind == MB_STATE && c < st->bytes / st->cell; c++)
+        st->owner[c] = i + 1; /* there from the start: zeros, or what the caller has */
     return st;
 }
 

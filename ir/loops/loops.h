@@ -174,7 +174,8 @@ typedef struct Step {
     StepArg *args;      /* one per kernel parameter */
     const char *name;   /* layer, for profiles and messages; may be NULL */
     const char *origin; /* source value that the last output argument holds, or NULL */
-    bool checks;        /* the last argument is an i32[1] of the workspace: not 0 ends the call with it */
+    bool checks;        /* the last argument is an i32[1] of the workspace: not 0 ends the call with it; such
+                           steps stand before those that write state */
     Loc loc;
 } Step;
 
@@ -206,6 +207,12 @@ LoopModule *loops_new(Context *cx, const char *name);
 uint32_t loops_buf(LoopModule *m, ModBuf buf);       /* returns its number */
 Entry *loops_entry(LoopModule *m, const char *name); /* NULL if absent */
 Entry *loops_add_entry(LoopModule *m, const char *name);
+/* What an entry may do with a buffer of each kind. */
+typedef struct EntryRules {
+    const char *name;
+    uint32_t reads, writes; /* bit 1 << ModBufKind */
+} EntryRules;
+const EntryRules *entry_rules(const char *name); /* NULL: there is no such entry */
 /* Elements of buffer b for batch n. */
 int64_t modbuf_elems(const ModBuf *b, int64_t n);
 
@@ -221,8 +228,9 @@ LoopModule *loops_parse(Context *cx, const char *file, const char *text, size_t 
 /* Reports DIAG_IR_INVALID. `expanded`: also that no unroll or vector loop is left and register indices are
  * literal. */
 bool loops_verify(const LoopModule *m, bool expanded);
-/* What a module read from a file must also satisfy, after loops_verify: it has an entry `infer` that writes
- * all outputs, `prepare` makes all that `infer` reads, and every access provably stays inside its buffer. */
+/* What a module read from a file must also satisfy, after loops_verify: it has an entry `infer`, or those of
+ * training, that writes all outputs, `prepare` makes all that they read, and every access provably stays
+ * inside its buffer. */
 bool loops_verify_file(const LoopModule *m);
 uint64_t kernel_hash(const Kernel *k); /* structural; names of values do not count */
 bool kernel_equal(const Kernel *a, const Kernel *b);
@@ -232,6 +240,7 @@ bool kernel_equal(const Kernel *a, const Kernel *b);
 typedef struct InterpOptions {
     bool contract; /* LOP_MAD rounds once */
     bool check_overlap;
+    int32_t *status; /* 0, or what a check ended the call with; may be NULL */
 } InterpOptions;
 /* `memory[b]`: storage of module buffer b for batch n (NULL: the interpreter makes it; aliases share).
  * Reports DIAG_IR_INVALID with kernel, statement and iteration on a fault. */

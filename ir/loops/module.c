@@ -2,6 +2,30 @@
 #include "ir/loops/loops.h"
 #include <string.h>
 
+#define KIND(k) (1u << (k))
+enum {
+    CALLER = KIND(MB_IN) | KIND(MB_OUT),
+    WORK = KIND(MB_WORK),
+    STATE = KIND(MB_STATE),
+};
+
+/* `apply` sees neither weights nor arguments, and `eval` changes no state: their C functions are not given
+ * what that needs. */
+static const EntryRules entries[] = {
+    {"infer", CALLER | KIND(MB_CONST) | WORK, KIND(MB_OUT) | WORK},
+    {"prepare", KIND(MB_PARAM) | KIND(MB_CONST) | WORK, KIND(MB_CONST) | WORK},
+    {"backward", CALLER | KIND(MB_CONST) | WORK | STATE | KIND(MB_HYPER), KIND(MB_OUT) | WORK | STATE},
+    {"apply", WORK | STATE | KIND(MB_HYPER), WORK | STATE},
+    {"eval", CALLER | KIND(MB_CONST) | WORK | STATE, KIND(MB_OUT) | WORK},
+};
+
+const EntryRules *entry_rules(const char *name) {
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        if (!strcmp(entries[i].name, name))
+            return &entries[i];
+    return NULL;
+}
+
 LoopModule *loops_new(Context *cx, const char *name) {
     LoopModule *m = NEW(&cx->arena, LoopModule);
     m->cx = cx;

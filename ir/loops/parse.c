@@ -102,12 +102,27 @@ static bool contents(LoopParser *p, ModBuf *b) {
     return lex_expect(lx, "}");
 }
 
+static bool state_role(LoopParser *p, StateRole *role) {
+    for (uint32_t i = 0; i < ROLE_COUNT; i++)
+        if (lex_accept(&p->lx, state_role_names[i])) {
+            *role = (StateRole)i;
+            return true;
+        }
+    return lex_fail(&p->lx, "expected what the state is, such as 'param', found %s", lex_found(&p->lx));
+}
+
 /* What follows the type. The alias is resolved when all buffers are known. */
 static bool buf_attributes(LoopParser *p, ModBuf *b, const char **alias) {
     Lexer *lx = &p->lx;
-    int64_t align = 64;
+    int64_t align = 64, group = 0;
+    if (b->kind == MB_STATE && !state_role(p, &b->role))
+        return false;
+    b->target = b->kind == MB_IN && lex_accept(lx, "target");
     if (lex_accept(lx, "key") && !quoted(p, &b->key))
         return false;
+    if (b->kind == MB_STATE && lex_accept(lx, "group") && !parse_range(p, 0, UINT32_MAX, &group))
+        return false;
+    b->group = (uint32_t)group;
     if (lex_accept(lx, "align") && !parse_range(p, 1, 4096, &align))
         return false;
     if (lex_accept(lx, "alias") && !parse_global(p, alias))
@@ -124,7 +139,7 @@ static bool buffer(LoopParser *p, ModBufKind kind, const char **alias) {
         return false;
     if (names_find(&p->bufs, b.name))
         return lex_invalid(&p->lx, "two buffers are called @%s", b.name);
-    if (kind == MB_IN || kind == MB_OUT || kind == MB_PARAM)
+    if (kind == MB_IN || kind == MB_OUT || kind == MB_PARAM || kind == MB_STATE)
         b.key = b.name;
     if (!lex_expect(&p->lx, ":") || !type_parse(&p->lx, &b.type) || !buf_attributes(p, &b, alias))
         return false;
@@ -179,6 +194,7 @@ static bool call(LoopParser *p, Entry *e) {
     s.kernel = kernel->id;
     if (!step_args(p, p->m->kernels.data[s.kernel], &s))
         return false;
+    s.checks = lex_accept(lx, "checks");
     if (lex_accept(lx, "layer") && !quoted(p, &s.name))
         return false;
     if (lex_accept(lx, "origin") && !parse_global(p, &s.origin))
@@ -216,7 +232,7 @@ static bool plan(LoopParser *p) {
         if (!lex_expect(&p->lx, word[i]) || !parse_range(p, 0, INT64_MAX, to[i]))
             return false;
     m->planned = true;
-    return true;
+    return !lex_accept(&p->lx, "state") || parse_range(p, 0, INT64_MAX, &m->state_bytes);
 }
 
 static bool classes(LoopParser *p) {

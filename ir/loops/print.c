@@ -13,7 +13,7 @@ const LOpInfo lop_info[LOP_COUNT] = {
 };
 
 const char *const lbuf_kind_names[] = {"in", "out", "inout", "reg", "stack", "scratch", NULL};
-const char *const modbuf_kind_names[] = {"in", "out", "param", "const", "work", NULL};
+const char *const modbuf_kind_names[] = {"in", "out", "param", "const", "work", "state", "hyper", NULL};
 const char *const for_kind_names[] = {"serial", "parallel", "unroll", "vector", "nounroll", NULL};
 const char *const if_cmp_names[] = {"<", "<=", "==", "!=", NULL};
 
@@ -343,17 +343,22 @@ static void print_modbuf(StrBuf *sb, const LoopModule *m, const ModBuf *b) {
     print_global(sb, b->name);
     sb_puts(sb, ": ");
     type_print(sb, &b->type);
+    if (b->kind == MB_STATE)
+        sb_printf(sb, " %s", state_role_names[b->role]);
+    sb_puts(sb, b->target ? " target" : "");
     if (b->key && strcmp(b->key, b->name) != 0) {
         sb_puts(sb, " key ");
         sb_quote(sb, b->key);
     }
+    if (b->group)
+        sb_printf(sb, " group %u", b->group);
     if (b->align != 64)
         sb_printf(sb, " align %u", b->align);
     if (b->alias >= 0 && b->alias < (int64_t)m->bufs.len) {
         sb_puts(sb, " alias ");
         print_global(sb, m->bufs.data[b->alias].name);
     }
-    if (b->offset >= 0 && (b->kind == MB_CONST || b->kind == MB_WORK))
+    if (b->offset >= 0 && (b->kind == MB_CONST || b->kind == MB_WORK || b->kind == MB_STATE))
         sb_printf(sb, " at %" PRId64, b->offset);
     if (b->data)
         print_data(sb, b, modbuf_elems(b, m->batch));
@@ -372,6 +377,7 @@ static void print_step(StrBuf *sb, const LoopModule *m, const Step *s, bool loca
             sb_printf(sb, " + %" PRId64, s->args[i].offset);
     }
     sb_putc(sb, ')');
+    sb_puts(sb, s->checks ? " checks" : "");
     if (s->name) {
         sb_puts(sb, " layer ");
         sb_quote(sb, s->name);
@@ -422,6 +428,15 @@ static void print_module_head(StrBuf *sb, const LoopModule *m) {
     sb_puts(sb, m->n_classes ? "\n" : "");
 }
 
+static void print_plan(StrBuf *sb, const LoopModule *m) {
+    sb_printf(
+        sb, "  plan work %" PRId64 " prepare %" PRId64 " scratch %" PRId64 " const %" PRId64 " live %" PRId64,
+        m->work_bytes, m->prepare_bytes, m->scratch_bytes, m->const_bytes, m->live_bytes);
+    if (m->state_bytes)
+        sb_printf(sb, " state %" PRId64, m->state_bytes);
+    sb_putc(sb, '\n');
+}
+
 void loops_print(StrBuf *sb, const LoopModule *m, const PrintOptions *o) {
     bool *buf = NEW_ARRAY(sb->arena, bool, m->bufs.len + 1);
     bool *kernel = NEW_ARRAY(sb->arena, bool, m->kernels.len + 1);
@@ -431,10 +446,7 @@ void loops_print(StrBuf *sb, const LoopModule *m, const PrintOptions *o) {
         if (buf[i])
             print_modbuf(sb, m, &m->bufs.data[i]);
     if (m->planned)
-        sb_printf(sb,
-                  "  plan work %" PRId64 " prepare %" PRId64 " scratch %" PRId64 " const %" PRId64
-                  " live %" PRId64 "\n",
-                  m->work_bytes, m->prepare_bytes, m->scratch_bytes, m->const_bytes, m->live_bytes);
+        print_plan(sb, m);
     for (uint32_t i = 0; i < m->kernels.len; i++)
         if (kernel[i]) {
             sb_putc(sb, '\n');

@@ -34,8 +34,9 @@ static bool check_alias(Modules *v, uint32_t i) {
     if (b->alias < 0)
         return true;
     const ModBuf *base = &v->m->bufs.data[b->alias];
-    if (b->kind != MB_WORK || base->kind == MB_PARAM || base->kind == MB_CONST)
-        return fault(v, NULL, "buffer @%s: only work shares memory, with inputs, outputs and work", b->name);
+    if (b->kind != MB_WORK || base->kind == MB_PARAM || base->kind == MB_CONST || base->kind == MB_HYPER)
+        return fault(v, NULL, "buffer @%s: only work shares memory, with inputs, outputs, state and work",
+                     b->name);
     if (dtype_bytes(b->type.dtype) != dtype_bytes(base->type.dtype))
         return fault(v, NULL, "buffer @%s and its alias @%s have elements of different size", b->name,
                      base->name);
@@ -48,10 +49,10 @@ static bool check_place(Modules *v, const ModBuf *b) {
     const LoopModule *m = v->m;
     int64_t end, bytes = type_physical_bytes(&b->type, m->batch);
     int64_t room = m->work_bytes > m->prepare_bytes ? m->work_bytes : m->prepare_bytes;
-    if (!m->planned || (b->kind != MB_CONST && b->kind != MB_WORK) || b->alias >= 0)
+    if (!m->planned || (b->kind != MB_CONST && b->kind != MB_WORK && b->kind != MB_STATE) || b->alias >= 0)
         return true;
-    if (b->kind == MB_CONST)
-        room = m->const_bytes;
+    if (b->kind != MB_WORK)
+        room = b->kind == MB_CONST ? m->const_bytes : m->state_bytes;
     if (b->offset < 0)
         return fault(v, NULL, "buffer @%s has no place though the module is planned", b->name);
     if (b->offset % b->align || __builtin_add_overflow(b->offset, bytes, &end) || end > room)
@@ -62,7 +63,7 @@ static bool check_place(Modules *v, const ModBuf *b) {
 static bool check_modbuf(Modules *v, uint32_t i) {
     const ModBuf *b = &v->m->bufs.data[i];
     const char *wrong;
-    if (!b->name || (unsigned)b->kind > MB_WORK)
+    if (!b->name || (unsigned)b->kind > MB_HYPER)
         return fault(v, NULL, "buffer %u has no name or an unknown kind", i);
     if ((wrong = type_fault(v->cx, &b->type)))
         return fault(v, NULL, "buffer @%s: %s", b->name, wrong);
@@ -72,6 +73,11 @@ static bool check_modbuf(Modules *v, uint32_t i) {
         return fault(v, NULL, "buffer @%s: bad alignment %u", b->name, b->align);
     if (b->data && b->kind != MB_CONST)
         return fault(v, NULL, "buffer @%s: only constants have contents", b->name);
+    if (b->kind == MB_STATE && (!b->key || (unsigned)b->role >= ROLE_COUNT))
+        return fault(v, NULL, "state @%s has no key or an unknown role", b->name);
+    if ((b->kind == MB_STATE || b->kind == MB_HYPER) &&
+        (type_has_n(&b->type) || !layout_is_dense(&b->type.layout)))
+        return fault(v, NULL, "buffer @%s needs a dense layout and dimensions without N", b->name);
     return check_alias(v, i) && check_place(v, b);
 }
 
@@ -88,16 +94,11 @@ static void check_unique(Modules *v, const char **names, uint32_t n, const char 
 
 /* ---- Steps ---- */
 
-static const char *const kind_text[] = {"an input", "an output", "raw weights", "packed weights", "work"};
+static const char *const kind_text[] = {"an input", "an output", "raw weights",          "packed weights",
+                                        "work",     "state",     "the numbers of a step"};
 
-static bool kind_fits(LBufKind want, ModBufKind have, bool prepare) {
-    if (have == MB_PARAM)
-        return prepare && want == LB_IN;
-    if (have == MB_IN)
-        return !prepare && want == LB_IN;
-    if (have == MB_CONST)
-        return prepare || want == LB_IN;
-    return true;
+static bool kind_fits(LBufKind want, ModBufKind have, const EntryRules *rules) {
+    return (want == LB_OUT || rules->reads >> have & 1) && (want == LB_IN || rules->writes >> have & 1);
 }
 
 /* An alias of an input is the caller's memory too. */
@@ -120,7 +121,7 @@ static bool check_arg(Modules *v, const Entry *e, const Step *s, uint32_t i) {
         return fault(v, &s->loc, "call of @%s: argument %u is no buffer", k->name, i);
     const ModBuf *b = &v->m->bufs.data[a->buf];
     ModBufKind kind = memory_kind(v->m, a->buf);
-    if (!kind_fits(p->kind, kind, !strcmp(e->name, "prepare")))
+    if (!kind_fits(p->kind, kind, entry_rules(e->name)))
         return fault(v, &s->loc, "call of @%s in @%s: @%s is %s, which cannot be the %s parameter %%%s",
                      k->name, e->name, b->name, kind_text[kind], lbuf_kind_names[p->kind], p->name);
     if (p->dtype != b->type.dtype)
@@ -134,17 +135,46 @@ static bool check_arg(Modules *v, const Entry *e, const Step *s, uint32_t i) {
     return true;
 }
 
+/* A status stands last, where it can be read before anything has changed. */
+static bool check_status(Modules *v, const Entry *e, const Step *s, bool changed) {
+    const Kernel *k = v->m->kernels.data[s->kernel];
+    const LBuf *last = k->n_params ? &k->bufs.data[k->n_params - 1] : NULL;
+    if (!last || last->kind != LB_OUT || last->dtype != DT_I32 || last->extent.size != 1 ||
+        last->extent.by_n || memory_kind(v->m, s->args[k->n_params - 1].buf) != MB_WORK)
+        return fault(v, &s->loc,
+                     "call of @%s in @%s: the last argument of a check is an i32[1] of the workspace",
+                     k->name, e->name);
+    return !changed || fault(v, &s->loc, "call of @%s in @%s: a check stands before calls that write state",
+                             k->name, e->name);
+}
+
+static bool writes_state(const Modules *v, const Step *s) {
+    const Kernel *k = v->m->kernels.data[s->kernel];
+    for (uint32_t i = 0; i < k->n_params; i++)
+        if (k->bufs.data[i].kind != LB_IN && memory_kind(v->m, s->args[i].buf) == MB_STATE)
+            return true;
+    return false;
+}
+
 static void check_entry(Modules *v, const Entry *e) {
-    if (strcmp(e->name, "infer") != 0 && strcmp(e->name, "prepare") != 0)
-        fault(v, NULL, "entry @%s is never called: entries are @infer and @prepare", e->name);
+    bool changed = false;
+    if (!entry_rules(e->name)) {
+        fault(v, NULL, "entry @%s is never called: entries are @infer, @prepare, @backward, @apply and @eval",
+              e->name);
+        return;
+    }
     for (uint32_t i = 0; i < e->steps.len && !diag_full(&v->cx->diag); i++) {
         const Step *s = &e->steps.data[i];
         if (s->kernel >= v->m->kernels.len || (!s->args && v->m->kernels.data[s->kernel]->n_params)) {
             fault(v, &s->loc, "entry @%s: step %u calls no kernel", e->name, i);
             continue;
         }
+        bool ok = true;
         for (uint32_t a = 0; a < v->m->kernels.data[s->kernel]->n_params; a++)
-            check_arg(v, e, s, a);
+            ok &= check_arg(v, e, s, a);
+        if (ok && s->checks)
+            check_status(v, e, s, changed);
+        changed |= ok && writes_state(v, s);
     }
 }
 

@@ -23,28 +23,63 @@ static void touched(const LoopModule *m, const char *entry, LBufKind not_kind, b
     }
 }
 
-static bool is_complete(const LoopModule *m) {
+static bool fault(const LoopModule *m, const char *fmt, const char *a, const char *b) {
+    return diag_error(&m->cx->diag, DIAG_IR_INVALID, NULL, fmt, a, b);
+}
+
+/* The entry writes all outputs, if it has any, and prepare all that it reads of the weights. */
+static bool entry_is_complete(const LoopModule *m, const char *entry) {
     Arena *a = &m->cx->arena;
     bool *written = NEW_ARRAY(a, bool, m->bufs.len + 1), *packed = NEW_ARRAY(a, bool, m->bufs.len + 1);
-    bool *read = NEW_ARRAY(a, bool, m->bufs.len + 1), infer = false, ok = true;
-    for (uint32_t e = 0; e < m->entries.len; e++)
-        infer |= !strcmp(m->entries.data[e].name, "infer");
-    if (!infer)
-        return diag_error(&m->cx->diag, DIAG_IR_INVALID, NULL, "module @%s has no entry @infer", m->name);
-    touched(m, "infer", LB_IN, written);
-    touched(m, "infer", LB_OUT, read);
+    bool *read = NEW_ARRAY(a, bool, m->bufs.len + 1), ok = true;
+    const bool gives = entry_rules(entry)->writes >> MB_OUT & 1;
+    touched(m, entry, LB_IN, written);
+    touched(m, entry, LB_OUT, read);
     touched(m, "prepare", LB_IN, packed);
     for (uint32_t i = 0; i < m->bufs.len; i++) {
         const ModBuf *b = &m->bufs.data[i];
-        if (b->kind == MB_OUT && !written[i])
-            ok = diag_error(&m->cx->diag, DIAG_IR_INVALID, NULL, "no step of @infer writes the output @%s",
-                            b->name);
+        if (b->kind == MB_OUT && gives && !written[i])
+            ok = fault(m, "no step of @%s writes the output @%s", entry, b->name);
         if (b->kind == MB_CONST && !b->data && read[i] && !packed[i])
-            ok = diag_error(&m->cx->diag, DIAG_IR_INVALID, NULL,
-                            "@infer reads @%s, which has no contents and which no step of @prepare writes",
-                            b->name);
+            ok = fault(m, "@%s reads @%s, which has no contents and which no step of @prepare writes", entry,
+                       b->name);
     }
     return ok;
+}
+
+static bool has_entry(const LoopModule *m, const char *entry) {
+    for (uint32_t e = 0; e < m->entries.len; e++)
+        if (!strcmp(m->entries.data[e].name, entry))
+            return true;
+    return false;
+}
+
+/* The first output of training. */
+static bool gives_loss(const LoopModule *m) {
+    static const Type scalar = {.dtype = DT_F32, .rank = 1, .dim = {{1, false}}};
+    uint32_t i = 0;
+    while (i < m->bufs.len && m->bufs.data[i].kind != MB_OUT)
+        i++;
+    const ModBuf *b = i < m->bufs.len ? &m->bufs.data[i] : NULL;
+    return (b && !strcmp(b->key, "loss") && type_equal(&b->type, &scalar)) ||
+           fault(m, "the first output of @%s is not the loss, an f32[1]%s", m->name, "");
+}
+
+static bool is_complete(const LoopModule *m) {
+    static const char *const training[] = {"backward", "apply", "eval"};
+    if (has_entry(m, "infer"))
+        return entry_is_complete(m, "infer");
+    bool any = false;
+    for (int i = 0; i < 3; i++)
+        any |= has_entry(m, training[i]);
+    if (!any)
+        return fault(m, "module @%s has no entry @%s", m->name, "infer");
+    for (int i = 0; i < 3; i++)
+        if (!has_entry(m, training[i]))
+            return fault(m, "module @%s has no entry @%s", m->name, training[i]);
+        else if (!entry_is_complete(m, training[i]))
+            return false;
+    return gives_loss(m);
 }
 
 bool loops_verify_file(const LoopModule *m) {

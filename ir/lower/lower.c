@@ -18,10 +18,12 @@ static void add_params(LowerKernel *lk) {
                                ? op->operand_names[i]
                                : intern_f(lk->lw->cx, "extra%u", i - own);
         lk->in[i] = t;
-        lk->in_buf[i] = lb_param(&lk->b, name, LB_IN, t->dtype, physical_extent(t));
+        LBufKind kind = op->writes >> i & 1 ? LB_INOUT : LB_IN;
+        lk->in_buf[i] = lb_param(&lk->b, name, kind, t->dtype, physical_extent(t));
     }
     lk->out = &lk->lw->g->values.data[n->result].type;
-    lk->out_buf = lb_param(&lk->b, "out", LB_OUT, lk->out->dtype, physical_extent(lk->out));
+    lk->out_buf = op->writes ? lk->in_buf[0]
+                             : lb_param(&lk->b, "out", LB_OUT, lk->out->dtype, physical_extent(lk->out));
 }
 
 LowerKernel lower_begin(Lower *lw, const Node *n, const char *kernel_name) {
@@ -37,11 +39,14 @@ bool lower_end(LowerKernel *lk) {
     const Node *n = lk->n;
     Arena *a = &lw->cx->arena;
     Step s = {.kernel = lw->m->kernels.len, .name = n->name, .loc = n->loc};
-    s.origin = lw->g->values.data[n->result].origin;
+    const bool writes = op_desc(n->op)->writes;
+    s.origin = writes ? NULL : lw->g->values.data[n->result].origin;
+    s.checks = op_desc(n->op)->flags & OP_CHECK;
     s.args = NEW_ARRAY(a, StepArg, n->n_operands + 1);
     for (uint32_t i = 0; i < n->n_operands; i++)
         s.args[i].buf = lw->buf[n->operands[i]];
-    s.args[n->n_operands].buf = lw->buf[n->result];
+    if (!writes)
+        s.args[n->n_operands].buf = lw->buf[n->result];
     vec_push(a, &lw->m->kernels, lk->b.k);
     vec_push(a, &lw->entry->steps, s);
     return true;
