@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Write examples/resnet18/resnet18.json and examples/resnet50/resnet50.json, with the names of torchvision's
-state_dict, so that its weights load as they are."""
+"""Write the ResNets of examples/. Those for ImageNet have the names of torchvision's state_dict, so that its
+weights load as they are; the others are for small pictures."""
 
 import os
 
@@ -49,27 +49,47 @@ def block(prefix, source, cin, width, stride, bottleneck):
     return layers, cout
 
 
-def resnet(name, counts, bottleneck):
-    layers = [conv("conv1", 3, 64, 7, 2), bn("bn1", 64), relu("relu"),
-              {"name": "maxpool", "type": "MaxPool2d", "kernel_size": 3, "stride": 2, "padding": 1}]
-    cin = 64
+IMAGENET = [conv("conv1", 3, 64, 7, 2), bn("bn1", 64), relu("relu"),
+            {"name": "maxpool", "type": "MaxPool2d", "kernel_size": 3, "stride": 2, "padding": 1}]
+FASHION = {"name": "image", "shape": [1, 28, 28], "mean": [0.286], "std": [0.353]}
+
+
+def small_stem(channels, width):
+    """For small pictures, as the ResNet paper has it for CIFAR."""
+    return [conv("conv1", channels, width, 3), bn("bn1", width), relu("relu")]
+
+
+def resnet(name, counts, bottleneck=False, stem=IMAGENET, image=None, width=64, classes=1000):
+    layers, cin = list(stem), width
     for stage, count in enumerate(counts):
         for i in range(count):
             stride = 2 if stage > 0 and i == 0 else 1
-            more, cin = block("layer%d.%d" % (stage + 1, i), layers[-1]["name"], cin, 64 << stage, stride, bottleneck)
+            more, cin = block("layer%d.%d" % (stage + 1, i), layers[-1]["name"], cin, width << stage, stride, bottleneck)
             layers += more
     layers += [{"name": "avgpool", "type": "AdaptiveAvgPool2d", "output_size": 1},
                {"name": "flatten", "type": "Flatten"},
-               {"name": "fc", "type": "Linear", "in_features": cin, "out_features": 1000}]
-    return {"format": "cnnc-model/1", "name": name, "inputs": [{"name": "image", "shape": [3, 224, 224]}],
+               {"name": "fc", "type": "Linear", "in_features": cin, "out_features": classes}]
+    return {"format": "cnnc-model/1", "name": name, "inputs": [image or {"name": "image", "shape": [3, 224, 224]}],
             "layers": layers, "outputs": [{"name": "logits", "from": "fc"}]}
+
+
+def models():
+    """(folder, model)"""
+    yield "resnet18", resnet("resnet18", [2, 2, 2, 2])
+    yield "resnet50", resnet("resnet50", [3, 4, 6, 3], bottleneck=True)
+    cifar = {"name": "image", "shape": [3, 32, 32], "mean": [0.491, 0.482, 0.447], "std": [0.247, 0.243, 0.262]}
+    yield "resnet18_cifar", resnet("resnet18_cifar", [2, 2, 2, 2], stem=small_stem(3, 64), image=cifar, classes=10)
+    small = {"stem": small_stem(1, 16), "image": FASHION, "width": 16}
+    yield "fashion_resnet", resnet("fashion_resnet", [2, 2, 2], classes=10, **small)
+    yield "transfer_resnet18", resnet("pretrain", [2, 2, 2, 2], classes=8, **small)
+    yield "transfer_resnet18", resnet("transfer", [2, 2, 2, 2], classes=10, **small)
 
 
 def main():
     examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "examples")
-    for name, counts, bottleneck in (("resnet18", [2, 2, 2, 2], False), ("resnet50", [3, 4, 6, 3], True)):
-        text = model_text(resnet(name, counts, bottleneck))
-        write_file(os.path.join(examples, name, name + ".json"), text.encode())
+    for folder, model in models():
+        os.makedirs(os.path.join(examples, folder), exist_ok=True)
+        write_file(os.path.join(examples, folder, model["name"] + ".json"), model_text(model).encode())
 
 
 if __name__ == "__main__":
