@@ -1,5 +1,43 @@
-/* What the `grad` hooks of ops share: which parts are wanted, and sums of what several users contribute. */
+/* The way back through a graph, and what the `grad` hooks of ops share: which parts are wanted, and sums of what
+ * several users contribute. */
 #include "ir/grad.h"
+
+void grad_begin(Grad *gr) {
+    const Graph *g = gr->g;
+    gr->n = g->values.len;
+    gr->wanted = NEW_ARRAY(&g->cx->arena, bool, gr->n + 1);
+    gr->of = NEW_ARRAY(&g->cx->arena, ValueId, gr->n + 1);
+    for (ValueId v = 0; v < gr->n; v++) {
+        gr->of[v] = NO_VALUE;
+        gr->wanted[v] = g->values.data[v].kind == VK_STATE && g->values.data[v].role == ROLE_PARAM;
+    }
+}
+
+void grad_spread(Grad *gr) {
+    const Graph *g = gr->g;
+    for (uint32_t i = 0; i < g->nodes.len; i++)
+        for (uint32_t k = 0; k < g->nodes.data[i].n_operands; k++)
+            gr->wanted[g->nodes.data[i].result] |= gr->wanted[g->nodes.data[i].operands[k]];
+}
+
+static bool any_wanted(const Grad *gr, const Node *n) {
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        if (grad_wanted(gr, n, i))
+            return true;
+    return false;
+}
+
+bool grad_through(Grad *gr, const Node *n) {
+    const ValueId dy = gr->of[n->result];
+    Diag *diag = &gr->g->cx->diag;
+    if (dy == NO_VALUE || !any_wanted(gr, n))
+        return true;
+    if (op_desc(n->op)->grad)
+        return op_desc(n->op)->grad(gr, n, dy);
+    diag_error(diag, DIAG_NO_GRADIENT, &n->loc,
+               "%s has no gradient, and parameters in front of it are to be trained", op_desc(n->op)->name);
+    return diag_hint(diag, "freeze the layers in front of it, or train without it");
+}
 
 bool grad_wanted(const Grad *gr, const Node *n, uint32_t i) {
     return n->operands[i] < gr->n && gr->wanted[n->operands[i]];

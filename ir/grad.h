@@ -17,7 +17,15 @@ struct Grad {
     bool training;    /* false: `train` hooks are not called (evaluation) */
 };
 
-/* Is the gradient of operand i of n wanted? Nodes for others must not be built. */
+/* All forward nodes are there: makes `wanted`, true for parameters that are trained, and `of`. */
+void grad_begin(Grad *gr);
+/* What depends on wanted values is wanted too. */
+void grad_spread(Grad *gr);
+/* From the gradient of n's result to those of its operands; nothing to do where there is none, or none is
+ * wanted. False after a diagnostic: the op has no gradient. */
+bool grad_through(Grad *gr, const Node *n);
+
+/* For the hooks. Is the gradient of operand i of n wanted? Nodes for others must not be built. */
 bool grad_wanted(const Grad *gr, const Node *n, uint32_t i);
 /* `d`, of the shape of operand i, is added to the gradient of operand i. False, passing on that NO_VALUE
  * means a reported fault, when d is NO_VALUE. */
