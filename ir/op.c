@@ -146,6 +146,13 @@ bool op_need_vector(const OpCall *c, uint32_t i, int64_t extent, const char *wha
                       (long long)extent, op_operand_text(c, i));
 }
 
+bool op_need_shape_of(const OpCall *c, uint32_t i, uint32_t of) {
+    if (type_same_shape(&c->operands[i], &c->operands[of]))
+        return true;
+    return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc, "%s and %s must have the same dimensions",
+                      op_operand_text(c, of), op_operand_text(c, i));
+}
+
 bool window_count(const Window *w, int64_t *out) {
     int64_t covers, room;
     if (__builtin_mul_overflow(w->dilation, w->kernel - 1, &covers) ||

@@ -17,11 +17,17 @@ enum {
     OP_KEEPS_ZERO = 1 << 4, /* pointwise with f(0,...,0) == 0: padding lanes stay zero */
     OP_INTERNAL = 1 << 5,   /* made by passes only; the importers never make it */
     OP_POOL = 1 << 6,       /* windows of operand 0, whose layout the result follows */
-    OP_FOLLOWS = 1 << 7,    /* all operands of rank 4, and a result of rank 4, lie alike: in channel blocks when
-                               one of the operands does; all else is dense */
-    OP_ANY_DTYPE = 1 << 8,  /* `verify` looks at element types itself; else all operands are f32 */
-    OP_CHECK = 1 << 9,      /* the result is i32[1], a status: not 0 ends the call with it, before any state is
-                               written; never dropped */
+    OP_FOLLOWS = 1 << 7, /* all operands of rank 4, and a result of rank 4, lie alike: in channel blocks when
+                            one of the operands does; all else is dense */
+    OP_ANY_DTYPE = 1 << 8, /* `verify` looks at element types itself; else all operands are f32 */
+    OP_CHECK = 1 << 9,     /* the result is i32[1], a status: not 0 ends the call with it, before any state is
+                              written; never dropped */
+};
+
+/* What a node with OP_CHECK may give: CNNRT_E_... of the runtime. */
+enum {
+    STATUS_LABEL = 13,
+    STATUS_BATCH_NORM = 14,
 };
 
 /* What verify, infer_shape and flops see: an op with its operands' types. */
@@ -67,8 +73,8 @@ typedef struct OpDesc {
     LVal (*emit)(LBuild *b, const void *attrs, const LVal *in);
     /* The others: build the kernel(s) and steps of this node from the shared builders in ir/lower. */
     bool (*lower)(Lower *lw, const Node *n);
-    /* Bit i: operand i is a state value that the node updates in place. The result is operand 0 after that, in
-     * the same memory; no later node may use an operand that was written. Such nodes are never dropped nor
+    /* Bit i: operand i is a state value that the node updates in place. The result is operand 0 after that,
+     * in the same memory; no later node may use an operand that was written. Such nodes are never dropped nor
      * shared. `eval` writes into the data of those operands, and the result. */
     uint32_t writes;
     /* Gradient: builds the nodes that give each wanted operand its part, from `dy`, the gradient of the
@@ -125,6 +131,10 @@ typedef struct BatchNormAttrs {
     double eps;
     double momentum;
 } BatchNormAttrs;
+
+typedef struct SelectAttrs {
+    int64_t index; /* of the slice of dimension 0 */
+} SelectAttrs;
 
 typedef struct RsqrtAttrs {
     double eps; /* 1 / sqrt(x + eps) */

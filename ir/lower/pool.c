@@ -251,14 +251,9 @@ static void choose_lanes(Pool *p) {
 static bool padded_alike(const LowerKernel *lk, uint8_t lanes) {
     int64_t c = lk->out->dim[1].size;
     const Type *types[2] = {lk->in[0], lk->out};
-    for (int i = 0; i < 2; i++) {
-        PhysicalPart part[MAX_PARTS];
-        int64_t physical = 1;
-        for (int k = 0, parts = type_parts(types[i], part); k < parts; k++)
-            physical *= part[k].dim == 1 ? part[k].extent.size : 1;
-        if (physical < ceil_div(c, lanes) * lanes || types[i]->layout.lo[1] || types[i]->layout.hi[1])
+    for (int i = 0; i < 2; i++)
+        if (!shape_padded(types[i], 1, ceil_div(c, lanes) * lanes))
             return false;
-    }
     return !lk->n->prologue && !lk->n->epilogue;
 }
 

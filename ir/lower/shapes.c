@@ -36,3 +36,11 @@ bool shape_even(const Type *t, int d, int64_t span) {
     /* All runs lie in one block, or each in one of its own. A border shifts the blocks. */
     return !t->layout.lo[d] && (runs * span <= block || block % span == 0);
 }
+
+bool shape_padded(const Type *t, int d, int64_t to) {
+    PhysicalPart part[MAX_PARTS];
+    int64_t physical = 1;
+    for (int k = 0, parts = type_parts(t, part); k < parts; k++)
+        physical *= part[k].dim == d ? part[k].extent.size : 1;
+    return physical >= to && !t->layout.lo[d] && !t->layout.hi[d];
+}

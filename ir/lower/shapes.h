@@ -11,5 +11,7 @@ int shape_lane_dim(const Type *t);
 uint8_t shape_lanes(const Type *t, int d, uint8_t want);
 /* Are the elements of dimension d evenly spaced within each run of `span` that starts at a multiple of it? */
 bool shape_even(const Type *t, int d, int64_t span);
+/* Does memory hold elements [0, to) of dimension d, as padding lanes where the tensor has none? */
+bool shape_padded(const Type *t, int d, int64_t to);
 
 #endif

@@ -1,4 +1,5 @@
 /* relu: max(x, 0); a NaN stays one, as in PyTorch. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -12,6 +13,11 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
     (void)attrs;
     return lb_op2(b, LOP_MAX, in[0], lb_const(b, lb_type(b, in[0]), 0));
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const ValueId operands[2] = {dy, n->result};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_relu_backward, operands, 2, NULL, "grad"));
 }
 
 static const OpSample samples[] = {
@@ -30,5 +36,6 @@ const OpDesc op_relu = {
     .eval = eval,
     .emit = emit,
     .lower = lower_pointwise,
+    .grad = grad,
     SAMPLES(samples),
 };
