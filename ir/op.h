@@ -170,6 +170,28 @@ typedef struct DilateAttrs {
     IntList extra;  /* 2: zero rows below, zero columns on the right */
 } DilateAttrs;
 
+typedef struct ClassLossAttrs { /* cross_entropy, nll_loss and their gradients */
+    int32_t reduction;          /* Reduction of ir/train.h */
+    int64_t ignore_index;
+    double label_smoothing; /* cross_entropy only */
+    bool probabilities;     /* cross_entropy only: targets are f32, a probability of each class */
+} ClassLossAttrs;
+
+typedef struct ElementLossAttrs { /* mse_loss, l1_loss, smooth_l1_loss, bce_with_logits and their gradients */
+    int32_t reduction;
+    double beta;             /* smooth_l1_loss */
+    bool weight, pos_weight; /* bce_with_logits: which of the two operands there are */
+} ElementLossAttrs;
+
+typedef struct CheckLabelAttrs {
+    int64_t classes, ignore_index;
+} CheckLabelAttrs;
+
+typedef struct DropoutTrainAttrs {
+    double p;
+    int64_t layer; /* each layer draws from a stream of its own */
+} DropoutTrainAttrs;
+
 typedef struct ReorderAttrs {
     Type to; /* same shape, another layout */
 } ReorderAttrs;

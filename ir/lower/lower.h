@@ -89,4 +89,13 @@ bool lower_pool(Lower *lw, const Node *n);         /* pool.c: max and average wi
 bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */
 bool lower_softmax(Lower *lw, const Node *n);      /* softmax.c */
 
+/* class_loss.c: cross_entropy and nll_loss, and their gradients. */
+bool lower_class_loss(Lower *lw, const Node *n);
+bool lower_class_loss_backward(Lower *lw, const Node *n);
+/* element_loss.c: losses that are a mean or sum of f(input, target) over all elements. `f` builds it, or its
+ * derivative by the input; `extra` are the elements of the weight operands, in order. */
+typedef LVal (*ElementLoss)(LBuild *b, const ElementLossAttrs *a, LVal input, LVal target, const LVal *extra);
+bool lower_element_loss(Lower *lw, const Node *n, ElementLoss f);
+bool lower_element_loss_backward(Lower *lw, const Node *n, ElementLoss f);
+
 #endif

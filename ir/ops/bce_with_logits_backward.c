@@ -1,0 +1,71 @@
+/* bce_with_logits_backward: the gradient of bce_with_logits by its input, times the first of the step's
+ * numbers: (1 + (pos_weight - 1) y) sigmoid(x) - pos_weight y, times weight. */
+#include "ir/lower/lower.h"
+#include "ir/ops/loss.h"
+#include <math.h>
+
+static const AttrRow rows[] = {
+    ROW_REDUCTION(ElementLossAttrs),
+    {"weight", ATTR_BOOL, offsetof(ElementLossAttrs, weight), 0, 1, 0, NULL, true, 0},
+    {"pos_weight", ATTR_BOOL, offsetof(ElementLossAttrs, pos_weight), 0, 1, 0, NULL, true, 0},
+};
+
+static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
+    double w = a->weight ? extra[0] : 1, p = a->pos_weight ? extra[a->weight] : 1;
+    return w * ((1 + (p - 1) * y) / (1 + exp(-x)) - p * y);
+}
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    element_loss_backward_eval(attrs, in, n, out, element);
+}
+
+static LVal build(LBuild *b, const ElementLossAttrs *a, LVal input, LVal target, const LVal *extra) {
+    LType t = lb_type(b, input);
+    LVal one = lb_const(b, t, 1), positive = target, factor = one;
+    LVal e = lb_exp(b, lb_op1(b, LOP_NEG, input));
+    if (a->pos_weight) {
+        LVal more = lb_op2(b, LOP_SUB, extra[a->weight], one);
+        factor = lb_mad(b, more, target, one);
+        positive = lb_op2(b, LOP_MUL, extra[a->weight], target);
+    }
+    LVal sigmoid = lb_op2(b, LOP_DIV, factor, lb_op2(b, LOP_ADD, one, e));
+    LVal d = lb_op2(b, LOP_SUB, sigmoid, positive);
+    return a->weight ? lb_op2(b, LOP_MUL, d, extra[0]) : d;
+}
+
+static bool lower(Lower *lw, const Node *n) {
+    return lower_element_loss_backward(lw, n, build);
+}
+
+static const OpSample samples[] = {
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
+     .n = 3,
+     .operands = {TN2(3), TN2(3), HYPER},
+     .batch = 5},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_SUM, .weight = true},
+     .n = 4,
+     .operands = {TN4(3, 7, 5), TN4(3, 7, 5), HYPER, T3(3, 7, 5)},
+     .batch = 3},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN, .weight = true, .pos_weight = true},
+     .n = 5,
+     .operands = {TN2(33), TN2(33), HYPER, T1(33), T1(33)},
+     .batch = 2},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN, .pos_weight = true},
+     .n = 4,
+     .operands = {TN2(1), TN2(1), HYPER, T1(1)},
+     .batch = 3},
+};
+
+const OpDesc op_bce_with_logits_backward = {
+    .name = "bce_with_logits_backward",
+    .min_operands = 3,
+    .max_operands = 5,
+    .operand_names = (const char *const[]){"input", "target", "hyper", "weight", "pos_weight"},
+    .attrs = ATTR_TABLE(rows, ElementLossAttrs),
+    .flags = OP_INTERNAL | OP_ANY_DTYPE,
+    .verify = element_loss_backward_verify,
+    .infer_shape = op_same_shape,
+    .eval = eval,
+    .lower = lower,
+    SAMPLES(samples),
+};

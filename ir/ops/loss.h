@@ -1,0 +1,65 @@
+/* What the losses share: checks, the rows of their attribute tables, and the evaluation in double. The
+ * functions are in ir/ops/loss.c. Operands of a loss: input, target, then weights; of a gradient: input,
+ * target, the run-time numbers of the step, then weights. */
+#ifndef IR_OPS_LOSS_H
+#define IR_OPS_LOSS_H
+
+#include "ir/ops/common.h"
+#include "ir/train.h"
+
+extern const char *const reduction_names[]; /* by Reduction */
+
+#define ROW_REDUCTION(T)                                                                                     \
+    {"reduction", ATTR_ENUM, offsetof(T, reduction), 0, 1, 0, reduction_names, true, REDUCTION_MEAN}
+#define ROW_IGNORE_INDEX                                                                                     \
+    {"ignore_index", ATTR_INT, offsetof(ClassLossAttrs, ignore_index), 0, 1, 0, NULL, true, -100}
+
+/* Losses give f32[1]; op_same_shape is the rule of their gradients. */
+bool loss_infer(const OpCall *c, Type *out);
+
+/* Losses of classes: input [N,C] or [N,C,...], target i64 [N] or [N,...] (or f32 probabilities like the
+ * input), weight f32 [C]. */
+bool class_loss_verify(const OpCall *c);
+bool class_loss_backward_verify(const OpCall *c);
+/* One place of the input. */
+typedef struct ClassRow {
+    const ClassLossAttrs *attrs;
+    int64_t classes, stride;
+    const double *x;                    /* [c * stride] */
+    double *out;                        /* of a gradient, likewise */
+    const double *probability, *weight; /* [c * stride], [c]; or NULL */
+    int64_t label;
+} ClassRow;
+/* The loss of a place is -sum(share(c) * log_probability(c)). */
+double class_share(const ClassRow *r, int64_t c);
+/* log(sum(exp(x))) */
+double class_row_lse(const ClassRow *r);
+/* The whole evaluation of a loss and of its gradient, by the function of a row. */
+void class_loss_eval(const ClassLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out,
+                     double (*row)(const ClassRow *r));
+void class_loss_backward_eval(const ClassLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out,
+                              double (*row)(const ClassRow *r));
+
+/* Losses of elements: input and target f32 [N,...]; weights f32, as many as a sample has elements. */
+bool element_loss_verify(const OpCall *c);
+bool element_loss_backward_verify(const OpCall *c);
+typedef double (*ElementEval)(const ElementLossAttrs *a, double x, double y, const double *extra);
+void element_loss_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out, ElementEval f);
+void element_loss_backward_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out,
+                                ElementEval f);
+
+/* Samples: class indices, the numbers of a step. */
+#define LABELS_N                                                                                             \
+    {                                                                                                        \
+        .dtype = DT_I64, .rank = 1, .dim = { {1, true} }                                                     \
+    }
+#define LABELS_N3(h, w)                                                                                      \
+    {                                                                                                        \
+        .dtype = DT_I64, .rank = 3, .dim = { {1, true}, {h, false}, {w, false} }                             \
+    }
+#define HYPER                                                                                                \
+    {                                                                                                        \
+        .dtype = DT_F64, .rank = 1, .dim = { {5, false} }                                                    \
+    }
+
+#endif
