@@ -20,11 +20,24 @@ typedef struct Bytes {
 
 typedef enum EmitKind { EMIT_OBJECT, EMIT_ASM, EMIT_LLVM } EmitKind;
 
+/* What a training object knows beyond its module. */
+typedef struct TrainingOptions {
+    const char *loss, *optimizer; /* PyTorch's names */
+    uint32_t n_groups;            /* at least 1 */
+    const double *hyper;          /* defaults: HYPER_GROUPS + n_groups * HYPER_PER_GROUP of ir/train.h */
+    int64_t n_frozen;             /* elements of parameters that are not trained */
+    /* By number of the module's buffer, either array may be NULL: the dense elements of trained parameters
+     * and statistics (NULL: zeros); what every element of an optimizer's f32 slot is at first. */
+    const void *const *initial;
+    const float *fill;
+} TrainingOptions;
+
 typedef struct ObjectOptions {
-    const char *name;    /* C identifier: prefix of all global symbols */
-    const void *weights; /* packed block of module->const_bytes to embed; NULL: external */
-    bool with_prepare;   /* also emit <name>_prepare */
-    uint64_t hash;       /* model hash for the descriptor */
+    const char *name;                /* C identifier: prefix of all global symbols */
+    const void *weights;             /* packed block of module->const_bytes to embed; NULL: external */
+    bool with_prepare;               /* also emit <name>_prepare */
+    uint64_t hash;                   /* model hash for the descriptor */
+    const TrainingOptions *training; /* of a module with an entry `backward`, else NULL */
 } ObjectOptions;
 
 /* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same

@@ -2,6 +2,7 @@
  * inside the memory that callers are told to bring, and arrays that fit a thread's stack. A plan may come
  * from a text. */
 #include "backend/llvm.h"
+#include <string.h>
 
 enum { MAX_STACK_BYTES = 256 << 10, MAX_REGISTERS = 4096 };
 
@@ -39,7 +40,7 @@ static bool check_kernel(Context *cx, const LoopModule *m, const Kernel *k) {
     return true;
 }
 
-/* Workspaces of `infer` and `prepare` differ in size, and each step must stay inside its own. */
+/* The workspace of `prepare` has its own size, and each step must stay inside its entry's. */
 static bool check_entry(Context *cx, const LoopModule *m, const Entry *e) {
     int64_t room = e->name == intern(cx, "prepare") ? m->prepare_bytes : m->work_bytes;
     for (uint32_t i = 0; i < e->steps.len; i++)
@@ -54,14 +55,57 @@ static bool check_entry(Context *cx, const LoopModule *m, const Entry *e) {
     return true;
 }
 
-bool check_module(Context *cx, const LoopModule *m) {
+/* ---- Training ---- */
+
+uint32_t last_check(const Entry *entry) {
+    uint32_t after = 0;
+    for (uint32_t i = 0; i < entry->steps.len; i++)
+        after = entry->steps.data[i].checks ? i + 1 : after;
+    return after;
+}
+
+static bool wrong(Context *cx, const Entry *e, const char *what) {
+    return diag_error(&cx->diag, DIAG_IR_INVALID, NULL, "entry @%s: %s", e->name, what);
+}
+
+/* train_step clears the counter of accumulated gradients once the checks have passed: nothing before may read
+ * it. That no check comes after a change of the state is the verifier's rule. */
+static bool reads_counter(const LoopModule *m, const Entry *e, const ModBuf *counter) {
+    uint32_t checked = last_check(e);
+    for (uint32_t i = 0; i < checked; i++)
+        for (uint32_t p = 0; p < m->kernels.data[e->steps.data[i].kernel]->n_params; p++)
+            if (&m->bufs.data[e->steps.data[i].args[p].buf] == counter)
+                return true;
+    return false;
+}
+
+static bool check_training(Context *cx, const LoopModule *m, const ObjectOptions *o) {
+    const Entry *backward = find_entry(m, "backward"), *apply = find_entry(m, "apply");
+    const ModBuf *counter = find_counter(m, "accumulated");
+    if (!o->training)
+        return diag_error(&cx->diag, DIAG_IR_INVALID, NULL, "module @%s trains, and so needs a recipe",
+                          m->name);
+    if (!apply || !find_entry(m, "eval") || !counter || counter->type.dtype != DT_I64 ||
+        !count_bufs(m, MB_OUT))
+        return diag_error(&cx->diag, DIAG_IR_INVALID, NULL,
+                          "module @%s: training needs the entries @apply and @eval, a loss, and the counter "
+                          "\"accumulated\"",
+                          m->name);
+    if (last_check(apply))
+        return wrong(cx, apply, "it cannot fail: checks belong into @backward");
+    return !reads_counter(m, backward, counter) ||
+           wrong(cx, backward, "a check comes after \"accumulated\" is read");
+}
+
+bool check_module(Context *cx, const LoopModule *m, const ObjectOptions *o) {
     if (!m->planned)
         return diag_error(&cx->diag, DIAG_IR_INVALID, NULL,
                           "module @%s has no memory plan: run the pass plan before generating code", m->name);
     if (!loops_verify(m, true))
         return false;
-    const int64_t sizes[] = {m->work_bytes, m->prepare_bytes, m->const_bytes, m->scratch_bytes};
-    for (int i = 0; i < 4; i++)
+    const int64_t sizes[] = {m->work_bytes, m->prepare_bytes, m->const_bytes, m->scratch_bytes,
+                             m->state_bytes};
+    for (int i = 0; i < 5; i++)
         if (sizes[i] < 0 || sizes[i] > INT64_MAX / 2)
             return diag_error(&cx->diag, DIAG_IR_INVALID, NULL,
                               "module @%s: its memory plan has impossible sizes", m->name);
@@ -71,5 +115,5 @@ bool check_module(Context *cx, const LoopModule *m) {
     for (uint32_t i = 0; i < m->entries.len; i++)
         if (!check_entry(cx, m, &m->entries.data[i]))
             return false;
-    return true;
+    return !is_training(m) || check_training(cx, m, o);
 }

@@ -1,5 +1,6 @@
 /* The descriptor <name>_model: a cnnrt_model, field by field, and the constants it points to. */
 #include "backend/llvm.h"
+#include "ir/train.h"
 #include "runtime/cnnrt/cnnrt.h"
 #include <string.h>
 
@@ -73,13 +74,13 @@ static LLVMValueRef tensor(const Emit *e, const ModBuf *b, int dtype) {
     return const_struct(e, fields, 5);
 }
 
-static LLVMValueRef tensors(const Emit *e, ModBufKind kind, const char *name) {
-    uint32_t n = count_bufs(e->m, kind);
+/* The kind's buffers from number `first` on. NULL after a diagnostic. */
+static LLVMValueRef tensors(const Emit *e, ModBufKind kind, uint32_t first, uint32_t n, const char *name) {
     if (!n)
         return LLVMConstNull(e->ptr);
     LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n);
     for (uint32_t i = 0; i < n; i++) {
-        const ModBuf *b = nth_buf(e->m, kind, i);
+        const ModBuf *b = nth_buf(e->m, kind, first + i);
         int dtype = runtime_dtype(b->type.dtype);
         if (dtype < 0) {
             diag_error(&e->cx->diag, DIAG_IR_INVALID, NULL, "buffer %%%s: programs cannot pass %s elements",
@@ -89,6 +90,66 @@ static LLVMValueRef tensors(const Emit *e, ModBufKind kind, const char *name) {
         all[i] = tensor(e, b, dtype);
     }
     return const_global(e, name, LLVMConstArray2(LLVMTypeOf(all[0]), all, n));
+}
+
+/* ---- Training ---- */
+
+static LLVMValueRef state_tensors(const Emit *e) {
+    uint32_t n = count_bufs(e->m, MB_STATE);
+    const uint32_t *order = state_order(e->m);
+    LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const ModBuf *b = &e->m->bufs.data[order[i]];
+        LLVMValueRef fields[] = {tensor(e, b, runtime_dtype(b->type.dtype)), const_i32(e, b->role),
+                                 const_i32(e, b->group), const_i64(e, STATE_HEAD + b->offset)};
+        all[i] = const_struct(e, fields, 4);
+    }
+    return const_global(e, "state", LLVMConstArray2(LLVMTypeOf(all[0]), all, n));
+}
+
+static int64_t trained_elems(const LoopModule *m) {
+    int64_t n = 0;
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        n += b->kind == MB_STATE && b->role == ROLE_PARAM ? type_physical_elems(&b->type, m->batch) : 0;
+    }
+    return n;
+}
+
+/* A cnnrt_training, or NULL after a diagnostic. */
+static LLVMValueRef training(const Emit *e, const TrainingCalls *calls) {
+    const LoopModule *m = e->m;
+    const TrainingOptions *o = e->o->training;
+    uint32_t n_targets = count_targets(m), n_hyper = HYPER_GROUPS + o->n_groups * HYPER_PER_GROUP;
+    LLVMValueRef targets = tensors(e, MB_IN, count_bufs(m, MB_IN) - n_targets, n_targets, "targets");
+    if (!targets)
+        return NULL;
+    LLVMValueRef *hyper = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n_hyper);
+    for (uint32_t i = 0; i < n_hyper; i++)
+        hyper[i] = LLVMConstReal(e->f64, o->hyper[i]);
+    /* In the order of cnnrt_training. */
+    LLVMValueRef fields[] = {
+        const_i32(e, sizeof(cnnrt_training)),
+        const_i32(e, count_bufs(m, MB_STATE)),
+        const_i32(e, n_targets),
+        const_i32(e, o->n_groups),
+        const_i32(e, n_hyper),
+        state_tensors(e),
+        targets,
+        const_global(e, "hyper", LLVMConstArray2(e->f64, hyper, n_hyper)),
+        text(e, o->loss),
+        text(e, o->optimizer),
+        const_i64(e, trained_elems(m)),
+        const_i64(e, o->n_frozen),
+        const_i64(e, (int64_t)state_bytes(m)),
+        calls->state_init,
+        calls->train_step,
+        calls->zero_grad,
+        calls->backward,
+        calls->apply,
+        calls->eval,
+    };
+    return const_global(e, "training", const_struct(e, fields, sizeof fields / sizeof *fields));
 }
 
 static LLVMValueRef class_names(const Emit *e) {
@@ -101,12 +162,15 @@ static LLVMValueRef class_names(const Emit *e) {
     return const_global(e, "classes", LLVMConstArray2(e->ptr, all, n));
 }
 
-bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
+bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const TrainingCalls *calls) {
     const LoopModule *m = e->m;
-    LLVMValueRef inputs = tensors(e, MB_IN, "inputs");
-    LLVMValueRef outputs = inputs ? tensors(e, MB_OUT, "outputs") : NULL;
-    LLVMValueRef params = outputs ? tensors(e, MB_PARAM, "params") : NULL;
-    if (!params)
+    uint32_t loss = calls ? 1 : 0, n_in = count_bufs(m, MB_IN) - count_targets(m);
+    uint32_t n_out = count_bufs(m, MB_OUT) - loss, n_params = count_bufs(m, MB_PARAM);
+    LLVMValueRef inputs = tensors(e, MB_IN, 0, n_in, "inputs");
+    LLVMValueRef outputs = inputs ? tensors(e, MB_OUT, loss, n_out, "outputs") : NULL;
+    LLVMValueRef params = outputs ? tensors(e, MB_PARAM, 0, n_params, "params") : NULL;
+    LLVMValueRef none = LLVMConstNull(e->ptr), trains = calls && params ? training(e, calls) : none;
+    if (!params || !trains)
         return false;
     int64_t scratch = (int64_t)round64(m->scratch_bytes);
     /* In the order of cnnrt_model. */
@@ -118,9 +182,9 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
         const_i64(e, (int64_t)e->o->hash),
         const_i64(e, m->batch),
         const_i32(e, m->n_fixed),
-        const_i32(e, count_bufs(m, MB_IN)),
-        const_i32(e, count_bufs(m, MB_OUT)),
-        const_i32(e, count_bufs(m, MB_PARAM)),
+        const_i32(e, n_in),
+        const_i32(e, n_out),
+        const_i32(e, n_params),
         const_i32(e, m->n_classes),
         const_i32(e, e->weights || !m->const_bytes),
         inputs,
@@ -131,9 +195,9 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
         const_i64(e, scratch),
         const_i64(e, m->const_bytes),
         const_i64(e, (int64_t)round64(m->prepare_bytes) + scratch),
-        infer,
-        prepare ? prepare : LLVMConstNull(e->ptr),
-        LLVMConstNull(e->ptr),
+        infer ? infer : none,
+        prepare ? prepare : none,
+        trains,
     };
     LLVMValueRef model = const_global(e, "model", const_struct(e, fields, sizeof fields / sizeof *fields));
     add_global_name(e, model, LLVMGlobalGetValueType(model), "model");
@@ -141,4 +205,9 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare) {
 }
 
 _Static_assert(sizeof(cnnrt_tensor) == 72 && offsetof(cnnrt_tensor, bytes) == 64, "tensor() above");
-_Static_assert(sizeof(cnnrt_model) == 152 && offsetof(cnnrt_model, infer) == 128, "emit_descriptor above");
+_Static_assert(sizeof(cnnrt_state_tensor) == 88 && offsetof(cnnrt_state_tensor, offset) == 80,
+               "state_tensors above");
+_Static_assert(sizeof(cnnrt_training) == 136 && offsetof(cnnrt_training, n_trained) == 64 &&
+                   offsetof(cnnrt_training, state_init) == 88,
+               "training above");
+_Static_assert(sizeof(cnnrt_model) == 152 && offsetof(cnnrt_model, training) == 144, "emit_descriptor above");

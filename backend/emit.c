@@ -82,26 +82,43 @@ static bool run_passes(Emit *e, LLVMTargetMachineRef tm) {
     return false;
 }
 
-/* LLVM wrote zeros for the weights: put the block there. Going through LLVM's constants would copy it several
- * times and print it in every dump. */
-static bool fill_weights(Emit *e, LLVMMemoryBufferRef object, char *copy) {
+/* Where a section of `size` bytes begins in the object, or -1 after a diagnostic. */
+static int64_t find_section(Emit *e, LLVMMemoryBufferRef object, const char *want, uint64_t size) {
     char *message = NULL;
     LLVMBinaryRef bin = LLVMCreateBinary(object, e->c, &message);
-    if (!bin)
-        return report(e->cx, "the object cannot be read back", message);
-    bool found = false;
+    if (!bin) {
+        report(e->cx, "the object cannot be read back", message);
+        return -1;
+    }
+    int64_t at = -1;
     LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(bin);
     for (; !LLVMObjectFileIsSectionIteratorAtEnd(bin, s); LLVMMoveToNextSection(s)) {
         const char *name = LLVMGetSectionName(s); /* NULL for ELF's first, empty one */
-        if (name && !strcmp(name, WEIGHTS_SECTION) && LLVMGetSectionSize(s) >= (uint64_t)e->m->const_bytes) {
-            size_t at = (size_t)(LLVMGetSectionContents(s) - LLVMGetBufferStart(object));
-            memcpy(copy + at, e->o->weights, (size_t)e->m->const_bytes);
-            found = true;
-        }
+        if (name && !strcmp(name, want) && LLVMGetSectionSize(s) >= size)
+            at = LLVMGetSectionContents(s) - LLVMGetBufferStart(object);
     }
     LLVMDisposeSectionIterator(s);
     LLVMDisposeBinary(bin);
-    return found || report(e->cx, "the object has no section for the weights", NULL);
+    if (at < 0)
+        report(e->cx, "the object has no section for the weights", NULL);
+    return at;
+}
+
+/* LLVM wrote zeros for weights and initial parameters: put them there. Going through LLVM's constants would
+ * copy them several times and print them in every dump. */
+static bool fill_sections(Emit *e, LLVMMemoryBufferRef object, char *copy) {
+    int64_t at;
+    if (e->weights) {
+        if ((at = find_section(e, object, WEIGHTS_SECTION, (uint64_t)e->m->const_bytes)) < 0)
+            return false;
+        memcpy(copy + at, e->o->weights, (size_t)e->m->const_bytes);
+    }
+    if (e->initial) {
+        if ((at = find_section(e, object, INITIAL_SECTION, initial_bytes(e->m))) < 0)
+            return false;
+        initial_fill(e, copy + at);
+    }
+    return true;
 }
 
 static bool generate(Emit *e, LLVMTargetMachineRef tm, Bytes *out) {
@@ -119,7 +136,7 @@ static bool generate(Emit *e, LLVMTargetMachineRef tm, Bytes *out) {
     size_t size = LLVMGetBufferSize(object);
     char *copy = arena_copy(&e->cx->arena, LLVMGetBufferStart(object), size);
     *out = (Bytes){copy, size};
-    bool ok = e->kind == EMIT_ASM || !e->weights || fill_weights(e, object, copy);
+    bool ok = e->kind == EMIT_ASM || fill_sections(e, object, copy);
     LLVMDisposeMemoryBuffer(object);
     return ok;
 }
@@ -130,7 +147,7 @@ uint64_t round64(int64_t bytes) {
 
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out) {
-    if (!check_module(cx, m))
+    if (!check_module(cx, m, o))
         return false;
     llvm_setup();
     Emit e = {.cx = cx, .m = m, .t = t, .o = o, .kind = kind};

@@ -1,19 +1,7 @@
 /* The generated header: C99, C11 and C++ without a warning. Every number a caller needs is a macro. */
-#include "backend/llvm.h"
+#include "backend/header.h"
 #include <inttypes.h>
 #include <string.h>
-
-/* What the text is made from. */
-typedef struct Header {
-    Context *cx;
-    const LoopModule *m;
-    const ObjectOptions *o;
-    const Target *t;
-    StrBuf *sb;
-    const char *name, *upper;
-    ArgNames args;
-    bool external; /* weights come from outside */
-} Header;
 
 static const char *c_type(DType t) {
     switch (t) {
@@ -38,9 +26,8 @@ static const char *c_type(DType t) {
     }
 }
 
-/* Text for a comment: names come from the user, so nothing in them may end the comment or start a new line.
- */
-static void put_comment(StrBuf *sb, const char *s) {
+/* Names come from the user, so nothing in them may end the comment or start a new line. */
+void put_comment(StrBuf *sb, const char *s) {
     for (; *s; s++) {
         if ((unsigned char)*s < ' ' || *s == 127 || *s == '\\' || (s[0] == '*' && s[1] == '/') ||
             (s[0] == '/' && s[1] == '*') || (s[0] == '?' && s[1] == '?'))
@@ -50,8 +37,7 @@ static void put_comment(StrBuf *sb, const char *s) {
     }
 }
 
-/* f32[n,1,28,28] */
-static void put_shape(StrBuf *sb, const Type *t) {
+void put_shape(StrBuf *sb, const Type *t) {
     sb_printf(sb, "%s[", dtype_name(t->dtype));
     for (int i = 0; i < t->rank; i++) {
         Dim d = t->dim[i];
@@ -61,7 +47,7 @@ static void put_shape(StrBuf *sb, const Type *t) {
         else
             sb_printf(sb, d.by_n ? "%" PRId64 "*n" : "%" PRId64, d.size);
     }
-    sb_puts(sb, t->rank == 4 ? "], NCHW" : "]");
+    sb_putc(sb, ']');
 }
 
 static void put_intro(Header *h) {
@@ -97,15 +83,17 @@ static void put_numbers(Header *h) {
               "#define %s_WORKSPACE_BYTES(threads) ((size_t)%" PRId64
               " + (size_t)(threads) * (size_t)%" PRId64 ")\n",
               u, shared || scratch ? shared : 64, scratch);
-    sb_printf(sb, "/* The packed weights%s. */\n#define %s_WEIGHTS_BYTES %" PRId64 "\n",
+    sb_printf(sb, "/* The packed weights%s%s. */\n#define %s_WEIGHTS_BYTES %" PRId64 "\n",
+              h->trains ? " of what is not trained" : "",
               h->external ? ": a block of the caller's, 64-byte aligned" : ", inside the object", u,
               m->const_bytes);
     if (h->o->with_prepare)
         sb_printf(sb, "/* Workspace of %s_prepare_raw. */\n#define %s_PREPARE_BYTES ((size_t)%" PRId64 ")\n",
                   h->name, u, (int64_t)round64(m->prepare_bytes) + scratch);
     for (uint32_t i = 0; i < h->args.n_in; i++)
-        put_elems(h, nth_buf(m, MB_IN, i), h->args.macro_in[i], "input");
-    for (uint32_t i = 0; i < h->args.n_out; i++)
+        put_elems(h, nth_buf(m, MB_IN, i), h->args.macro_in[i],
+                  nth_buf(m, MB_IN, i)->target ? "target" : "input");
+    for (uint32_t i = h->trains; i < h->args.n_out; i++)
         put_elems(h, nth_buf(m, MB_OUT, i), h->args.macro_out[i], "output");
     if (m->n_classes)
         sb_printf(sb, "#define %s_CLASSES %u /* their names: %s_model.classes */\n", u, m->n_classes,
@@ -113,10 +101,10 @@ static void put_numbers(Header *h) {
     sb_puts(sb, "\n");
 }
 
-static void put_arg(Header *h, const ModBuf *b, const char *name, const char *qualifier) {
+void put_arg(Header *h, const ModBuf *b, const char *name, const char *qualifier) {
     sb_printf(h->sb, ",\n    %s%s *%s /* ", qualifier, c_type(b->type.dtype), name);
     put_shape(h->sb, &b->type);
-    sb_puts(h->sb, " */");
+    sb_puts(h->sb, b->type.rank == 4 ? ", NCHW */" : " */");
 }
 
 static void put_infer(Header *h) {
@@ -131,7 +119,10 @@ static void put_infer(Header *h) {
         put_arg(h, nth_buf(h->m, MB_OUT, i), h->args.out[i], "");
     sb_printf(sb, ",\n    const void *weights, void *work, size_t work_bytes,\n"
                   "    cnnrt_pool *pool /* NULL: this thread alone */);\n\n");
-    sb_printf(sb,
+}
+
+static void put_model(Header *h) {
+    sb_printf(h->sb,
               "/* The same for programs that learn of the model at run time. */\n"
               "extern const cnnrt_model %s_model;\n",
               h->name);
@@ -169,12 +160,17 @@ static void put_prepare(Header *h) {
 bool backend_header(Context *cx, const LoopModule *m, const Target *t, const ObjectOptions *o, StrBuf *out) {
     Header h = {.cx = cx, .m = m, .o = o, .t = t, .sb = out, .name = o->name};
     h.upper = upper_name(cx, o->name);
+    h.trains = is_training(m);
     h.external = !o->weights && m->const_bytes > 0;
     if (!arg_names(cx, m, &h.args))
         return false;
     put_intro(&h);
     put_numbers(&h);
-    put_infer(&h);
+    if (h.trains)
+        put_training(&h);
+    else
+        put_infer(&h);
+    put_model(&h);
     put_prepare(&h);
     sb_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     return true;

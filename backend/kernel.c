@@ -244,7 +244,7 @@ static uint32_t step_align(const LoopModule *m, const StepArg *arg) {
     uint32_t elem = dtype_bytes(b->type.dtype);
     while (b->kind == MB_WORK && b->alias >= 0)
         b = &m->bufs.data[b->alias];
-    if (b->kind == MB_IN || b->kind == MB_OUT || b->kind == MB_PARAM)
+    if (b->kind == MB_IN || b->kind == MB_OUT || b->kind == MB_PARAM || b->kind == MB_HYPER)
         return elem;
     uint64_t at = (uint64_t)b->offset + (uint64_t)arg->offset * elem;
     return at % 64 ? (uint32_t)(at & -at) : 64;

@@ -30,6 +30,7 @@ typedef struct Emit {
     LLVMValueRef *kernels;  /* functions, by number of the kernel */
     uint32_t **param_align; /* of each kernel's parameters: what all calls guarantee, in bytes */
     LLVMValueRef weights;   /* the embedded block, or NULL */
+    LLVMValueRef initial;   /* training: what the state begins as, or NULL */
     LLVMValueRef cpu_ok;    /* the CPU check, or NULL where the baseline is enough */
 } Emit;
 
@@ -66,8 +67,9 @@ typedef struct Fn {
     bool failed;
 } Fn;
 
-/* Where the embedded weights stand in the object. */
+/* Where embedded weights, and initial parameters of a training, stand in the object. */
 #define WEIGHTS_SECTION ".rodata.cnnc_weights"
+#define INITIAL_SECTION ".rodata.cnnc_initial"
 
 /* llvm.c */
 LLVMValueRef const_i64(const Emit *e, int64_t v);
@@ -83,7 +85,9 @@ LLVMValueRef new_function(const Emit *e, const char *name, LLVMTypeRef result, L
 LLVMBasicBlockRef new_block(const Emit *e, LLVMValueRef fn, const char *name);
 
 /* check.c */
-bool check_module(Context *cx, const LoopModule *m);
+bool check_module(Context *cx, const LoopModule *m, const ObjectOptions *o);
+/* check.c: how many steps of an entry there are up to its last that checks. */
+uint32_t last_check(const Entry *entry);
 
 /* address.c */
 LLVMValueRef emit_index(Fn *f, Idx x);
@@ -114,10 +118,29 @@ bool emit_parallel(Fn *f, const Stmt *s);
 
 /* entry.c */
 bool emit_entries(Emit *e);
+/* training.c */
+bool emit_training(Emit *e, LLVMValueRef prepare);
+/* state.c */
+enum { STATE_HEAD = 64 }; /* bytes before the state's tensors: the word that tells whose state it is */
+uint64_t state_bytes(const LoopModule *m);
+uint64_t state_word(const Emit *e);
+/* Bytes of the parameters and statistics, with which the tensors begin. */
+uint64_t initial_bytes(const LoopModule *m);
+/* Write parameters and statistics there. */
+void initial_fill(const Emit *e, char *block);
+LLVMValueRef emit_state_init(Emit *e);
+/* The numbers of the state's buffers, roles in their order; count_bufs(m, MB_STATE) of them. */
+uint32_t *state_order(const LoopModule *m);
+/* The counter of that key, or NULL. */
+const ModBuf *find_counter(const LoopModule *m, const char *key);
 /* cpu.c */
 void emit_cpu_check(Emit *e);
-/* descriptor.c */
-bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare);
+/* The calls of the descriptor, over arrays of pointers. */
+typedef struct TrainingCalls {
+    LLVMValueRef state_init, train_step, zero_grad, backward, apply, eval;
+} TrainingCalls;
+/* descriptor.c: infer, prepare and training may be NULL. */
+bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const TrainingCalls *training);
 /* A constant of these bytes, or of zeros when data is NULL. */
 LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size_t bytes, uint32_t align);
 /* A global name for something internal: the object's own references never go through the dynamic linker. */
@@ -126,11 +149,16 @@ void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const c
 /* names.c: identifiers of the entry's arguments. */
 typedef struct ArgNames {
     uint32_t n_in, n_out;
-    const char **in, **out;             /* C parameter names */
+    const char **in, **out;             /* C parameter names; in training out[0] is the loss */
     const char **macro_in, **macro_out; /* upper case */
 } ArgNames;
 bool arg_names(Context *cx, const LoopModule *m, ArgNames *out);
+/* The macro of each tensor of the state, in state_order, without the prefix. */
+const char **state_names(Context *cx, const LoopModule *m, const ArgNames *args);
+const Entry *find_entry(const LoopModule *m, const char *name); /* NULL if absent */
+bool is_training(const LoopModule *m);
 uint32_t count_bufs(const LoopModule *m, ModBufKind kind);
+uint32_t count_targets(const LoopModule *m); /* the last of the inputs */
 /* The kind-th buffers in order: position `i` among those of `kind`. */
 const ModBuf *nth_buf(const LoopModule *m, ModBufKind kind, uint32_t i);
 /* The identifier prefix in upper case. */

@@ -34,6 +34,24 @@ const char *upper_name(Context *cx, const char *name) {
     return intern(cx, s);
 }
 
+const Entry *find_entry(const LoopModule *m, const char *name) {
+    for (uint32_t i = 0; i < m->entries.len; i++)
+        if (!strcmp(m->entries.data[i].name, name))
+            return &m->entries.data[i];
+    return NULL;
+}
+
+bool is_training(const LoopModule *m) {
+    return find_entry(m, "backward") != NULL;
+}
+
+uint32_t count_targets(const LoopModule *m) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->bufs.len; i++)
+        n += m->bufs.data[i].kind == MB_IN && m->bufs.data[i].target;
+    return n;
+}
+
 uint32_t count_bufs(const LoopModule *m, ModBufKind kind) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->bufs.len; i++)
@@ -149,12 +167,23 @@ static const char *const taken[] = {"n",
                                     "xor",
                                     "xor_eq"};
 
-static const char *arg_name(Context *cx, const ModBuf *b) {
+/* And in training. */
+static const char *const taken_in_training[] = {"loss", "state", "hyper"};
+
+static bool among(const char *const *words, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(words[i], name))
+            return true;
+    return false;
+}
+
+static const char *arg_name(Context *cx, const LoopModule *m, const ModBuf *b) {
+    if (is_training(m) && b == nth_buf(m, MB_OUT, 0))
+        return intern(cx, "loss");
     const char *name = backend_c_name(cx, b->key ? b->key : b->name);
-    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
-        if (!strcmp(taken[i], name))
-            return intern_f(cx, "%s_", name);
-    return name;
+    bool no = among(taken, sizeof taken / sizeof taken[0], name) ||
+              (is_training(m) && among(taken_in_training, 3, name));
+    return no ? intern_f(cx, "%s_", name) : name;
 }
 
 bool arg_names(Context *cx, const LoopModule *m, ArgNames *out) {
@@ -166,7 +195,7 @@ bool arg_names(Context *cx, const LoopModule *m, ArgNames *out) {
     bool ok = true;
     for (uint32_t i = 0; i < n; i++) {
         const ModBuf *b = i < out->n_in ? nth_buf(m, MB_IN, i) : nth_buf(m, MB_OUT, i - out->n_in);
-        all[i] = arg_name(cx, b);
+        all[i] = arg_name(cx, m, b);
         upper[i] = upper_name(cx, all[i]);
         for (uint32_t j = 0; j < i; j++)
             if (upper[i] == upper[j]) {
@@ -180,4 +209,44 @@ bool arg_names(Context *cx, const LoopModule *m, ArgNames *out) {
     }
     *out = (ArgNames){out->n_in, out->n_out, all, all + out->n_in, upper, upper + out->n_in};
     return ok;
+}
+
+/* ---- Names of the state's tensors ---- */
+
+typedef struct NameSet {
+    const char **slots; /* interned names; a power of two of them, at most half in use */
+    uint32_t cap;
+} NameSet;
+
+/* Put the name in. False: it was there. */
+static bool claim(NameSet *s, const char *name) {
+    uint32_t at = (uint32_t)((uintptr_t)name >> 4) * 2654435761u & (s->cap - 1);
+    while (s->slots[at] && s->slots[at] != name)
+        at = (at + 1) & (s->cap - 1);
+    bool fresh = !s->slots[at];
+    s->slots[at] = name;
+    return fresh;
+}
+
+const char **state_names(Context *cx, const LoopModule *m, const ArgNames *args) {
+    uint32_t n = count_bufs(m, MB_STATE);
+    const uint32_t *order = state_order(m);
+    const char **names = NEW_ARRAY(&cx->arena, const char *, n + 1);
+    NameSet set = {.cap = 16};
+    while (set.cap / 2 <= n + args->n_in + args->n_out + 1)
+        set.cap *= 2;
+    set.slots = NEW_ARRAY(&cx->arena, const char *, set.cap);
+    claim(&set, intern(cx, "STATE_BYTES"));
+    for (uint32_t i = 0; i < args->n_in; i++)
+        claim(&set, intern_f(cx, "%s_ELEMS", args->macro_in[i]));
+    for (uint32_t i = 0; i < args->n_out; i++)
+        claim(&set, intern_f(cx, "%s_ELEMS", args->macro_out[i]));
+    for (uint32_t i = 0; i < n; i++) {
+        const char *name = upper_name(cx, backend_c_name(cx, m->bufs.data[order[i]].key));
+        name = intern_f(cx, "STATE_%s", name);
+        while (!claim(&set, name))
+            name = intern_f(cx, "%s_%u", name, i);
+        names[i] = name;
+    }
+    return names;
 }

@@ -24,7 +24,7 @@ enum cnnrt_status {
     CNNRT_OK = 0,
     CNNRT_E_BATCH = 1,           /* n is below 1, above the compiled batch, or not the fixed batch */
     CNNRT_E_NULL = 2,            /* an input, output or workspace pointer is NULL */
-    CNNRT_E_WORKSPACE_SIZE = 3,  /* work_bytes is below WORKSPACE_BYTES(threads) */
+    CNNRT_E_WORKSPACE_SIZE = 3,  /* work_bytes is below WORKSPACE_BYTES(threads), or a block too small */
     CNNRT_E_WORKSPACE_ALIGN = 4, /* the workspace or weights block is not 64-byte aligned */
     CNNRT_E_CPU = 5,             /* this CPU lacks an instruction set the object was compiled for */
     CNNRT_E_NO_WEIGHTS = 6,      /* weights is NULL and the object embeds none */
@@ -36,7 +36,7 @@ enum cnnrt_status {
     CNNRT_E_ABI = 12,            /* object and library disagree about CNNRT_ABI_VERSION */
     CNNRT_E_LABEL = 13,          /* training: a class index is none of the model's classes nor ignore_index */
     CNNRT_E_BATCH_NORM = 14,     /* training: a batch norm has one value per channel; n must be larger */
-    CNNRT_E_STATE = 15           /* training: the state block is NULL, unaligned, or not initialised */
+    CNNRT_E_STATE = 15           /* training: the state block is NULL, unaligned, or not this object's */
 };
 const char *cnnrt_strerror(int status); /* never NULL */
 
@@ -165,9 +165,13 @@ typedef struct cnnrt_model {
     /* Packs raw parameters (in the order of `params`, dense f32) into the block `weights`. */
     int (*prepare)(const void *const *params, void *weights, size_t weights_bytes, void *work,
                    size_t work_bytes);
-    const cnnrt_training *training; /* NULL in an object for inference; workspace sizes are then training's, and
-                                       infer is NULL */
+    const cnnrt_training *training; /* NULL in an object for inference; workspace sizes are then training's,
+                                       and infer is NULL */
 } cnnrt_model;
+
+/* Training: the tensor of that role and name, (CNNRT_PARAM, "conv1.weight"), (CNNRT_SLOT,
+ * "exp_avg/conv1.weight") or (CNNRT_COUNTER, "step"). NULL when there is none, or no training. */
+const cnnrt_state_tensor *cnnrt_state_find(const cnnrt_model *model, enum cnnrt_role role, const char *name);
 
 /* safetensors, read in place from a file in memory. Nothing is allocated; every offset is checked. */
 typedef struct cnnrt_safetensors {

@@ -75,7 +75,8 @@ size_t cnnrt_prepare_bytes(const cnnrt_model *model, const void *file, size_t fi
 }
 
 static int check_blocks(const cnnrt_model *m, const void *weights, size_t weights_bytes, const void *work) {
-    if (m->abi_version != CNNRT_ABI_VERSION || m->struct_size < sizeof(cnnrt_model))
+    const size_t known = offsetof(cnnrt_model, prepare) + sizeof m->prepare; /* what this reads */
+    if (m->abi_version != CNNRT_ABI_VERSION || m->struct_size < known)
         return CNNRT_E_ABI;
     if ((!weights && m->weights_bytes > 0) || !work)
         return CNNRT_E_NULL;

@@ -6,7 +6,7 @@ const char *cnnrt_strerror(int status) {
         [CNNRT_OK] = "success",
         [CNNRT_E_BATCH] = "the number of images is below 1 or above the compiled batch",
         [CNNRT_E_NULL] = "an input, output or workspace pointer is NULL",
-        [CNNRT_E_WORKSPACE_SIZE] = "the workspace or weights block is too small",
+        [CNNRT_E_WORKSPACE_SIZE] = "the workspace, weights or state block is too small",
         [CNNRT_E_WORKSPACE_ALIGN] = "the workspace or weights block is not 64-byte aligned",
         [CNNRT_E_CPU] = "this CPU lacks an instruction set the model was compiled for",
         [CNNRT_E_NO_WEIGHTS] = "no weights were given and the object holds none",
@@ -16,6 +16,10 @@ const char *cnnrt_strerror(int status) {
         [CNNRT_E_SHAPE] = "a tensor has another shape or type than the model's",
         [CNNRT_E_SYSTEM] = "out of memory, or a thread cannot be made",
         [CNNRT_E_ABI] = "object and runtime library are of different versions",
+        [CNNRT_E_LABEL] = "a label is none of the model's classes",
+        [CNNRT_E_BATCH_NORM] = "a batch norm has one value per channel; train with more samples at once",
+        [CNNRT_E_STATE] =
+            "the state block is NULL, not 64-byte aligned, or not one that this model's state_init filled",
     };
     if (status < 0 || (size_t)status >= sizeof text / sizeof *text)
         return "unknown status";
