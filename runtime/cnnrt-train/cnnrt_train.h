@@ -154,8 +154,7 @@ int cnnrt_evaluate(const cnnrt_model *model, const cnnrt_source *source, const v
 
 /* ---- State and files ---- */
 
-/* A tensor of the state block by role and name ("conv1.weight", "exp_avg/conv1.weight"), or NULL. */
-const cnnrt_state_tensor *cnnrt_state_find(const cnnrt_model *model, uint32_t role, const char *name);
+/* A tensor of the state by role and name: cnnrt_state_find of cnnrt.h. */
 /* Parameters and statistics alone as safetensors with PyTorch's names; whole or not at all. `frozen`: data of
  * the frozen ones, dense f32 in the order of model->params, which make the file a whole state_dict; NULL
  * leaves them out. */

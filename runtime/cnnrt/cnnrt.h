@@ -169,9 +169,9 @@ typedef struct cnnrt_model {
                                        and infer is NULL */
 } cnnrt_model;
 
-/* Training: the tensor of that role and name, (CNNRT_PARAM, "conv1.weight"), (CNNRT_SLOT,
+/* Training: the tensor of that enum cnnrt_role and name, (CNNRT_PARAM, "conv1.weight"), (CNNRT_SLOT,
  * "exp_avg/conv1.weight") or (CNNRT_COUNTER, "step"). NULL when there is none, or no training. */
-const cnnrt_state_tensor *cnnrt_state_find(const cnnrt_model *model, enum cnnrt_role role, const char *name);
+const cnnrt_state_tensor *cnnrt_state_find(const cnnrt_model *model, uint32_t role, const char *name);
 
 /* safetensors, read in place from a file in memory. Nothing is allocated; every offset is checked. */
 typedef struct cnnrt_safetensors {
