@@ -1,35 +1,9 @@
 /* cnnrt-data: .npy, IDX, the folder of a data set, pictures in characters. */
+#include "data_files.h"
 #include "runtime/cnnrt-data/cnnrt_data.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
-
-static char root[] = "/tmp/cnnrt-data-XXXXXX";
-
-static void make_root(void) {
-    cr_assert_not_null(mkdtemp(root));
-}
-
-static void remove_root(void) {
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", root);
-    cr_expect_eq(system(command), 0);
-}
-
-static const char *at(const char *name) {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    return path;
-}
-
-static void put(const char *name, const void *data, size_t size) {
-    FILE *f = fopen(at(name), "wb");
-    cr_assert(f && fwrite(data, 1, size, f) == size && fclose(f) == 0);
-}
 
 /* ---- .npy ---- */
 
@@ -163,11 +137,6 @@ Test(data, npy_files, .init = make_root, .fini = remove_root) {
 }
 
 /* ---- IDX ---- */
-
-static void put_gz(const char *name, const void *data, size_t size) {
-    gzFile f = gzopen(at(name), "wb");
-    cr_assert(f && gzwrite(f, data, (unsigned)size) == (int)size && gzclose(f) == Z_OK);
-}
 
 Test(data, idx, .init = make_root, .fini = remove_root) {
     static const struct {
