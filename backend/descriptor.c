@@ -107,15 +107,6 @@ static LLVMValueRef state_tensors(const Emit *e) {
     return const_global(e, "state", LLVMConstArray2(LLVMTypeOf(all[0]), all, n));
 }
 
-static int64_t trained_elems(const LoopModule *m) {
-    int64_t n = 0;
-    for (uint32_t i = 0; i < m->bufs.len; i++) {
-        const ModBuf *b = &m->bufs.data[i];
-        n += b->kind == MB_STATE && b->role == ROLE_PARAM ? type_physical_elems(&b->type, m->batch) : 0;
-    }
-    return n;
-}
-
 /* A cnnrt_training, or NULL after a diagnostic. */
 static LLVMValueRef training(const Emit *e, const TrainingCalls *calls) {
     const LoopModule *m = e->m;
@@ -139,7 +130,7 @@ static LLVMValueRef training(const Emit *e, const TrainingCalls *calls) {
         const_global(e, "hyper", LLVMConstArray2(e->f64, hyper, n_hyper)),
         text(e, o->loss),
         text(e, o->optimizer),
-        const_i64(e, trained_elems(m)),
+        const_i64(e, role_elems(m, ROLE_PARAM)),
         const_i64(e, o->n_frozen),
         const_i64(e, (int64_t)state_bytes(m)),
         calls->state_init,

@@ -3,6 +3,18 @@
 #include "ir/train.h"
 #include <inttypes.h>
 
+/* What is trained and what is not, and what that saves: slots and gradients are f32. */
+static void put_trained(Header *h) {
+    int64_t trained = role_elems(h->m, ROLE_PARAM), frozen = h->o->training->n_frozen;
+    int64_t kept = role_elems(h->m, ROLE_SLOT) + role_elems(h->m, ROLE_GRAD);
+    sb_printf(h->sb, "#define %s_TRAINED %" PRId64 " /* parameters that are trained */\n", h->upper, trained);
+    sb_printf(h->sb, "#define %s_FROZEN %" PRId64 " /* and that are not", h->upper, frozen);
+    if (frozen > 0 && trained > 0)
+        sb_printf(h->sb, ": no gradients and no optimizer's memory for them, about %.1f MB less",
+                  (double)kept / (double)trained * (double)frozen * 4 / 1e6);
+    sb_puts(h->sb, " */\n\n");
+}
+
 static void put_state(Header *h) {
     StrBuf *sb = h->sb;
     const LoopModule *m = h->m;
@@ -79,6 +91,7 @@ static void put_call(Header *h, const char *name, bool hyper) {
 
 void put_training(Header *h) {
     StrBuf *sb = h->sb;
+    put_trained(h);
     put_state(h);
     put_hyper(h);
     put_state_init(h);

@@ -124,6 +124,8 @@ bool emit_training(Emit *e, LLVMValueRef prepare);
 enum { STATE_HEAD = 64 }; /* bytes before the state's tensors: the word that tells whose state it is */
 uint64_t state_bytes(const LoopModule *m);
 uint64_t state_word(const Emit *e);
+/* Elements of the state's tensors of a role. */
+int64_t role_elems(const LoopModule *m, StateRole role);
 /* Bytes of the parameters and statistics, with which the tensors begin. */
 uint64_t initial_bytes(const LoopModule *m);
 /* Write parameters and statistics there. */

@@ -17,6 +17,15 @@ uint32_t *state_order(const LoopModule *m) {
     return order;
 }
 
+int64_t role_elems(const LoopModule *m, StateRole role) {
+    int64_t n = 0;
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        const ModBuf *b = &m->bufs.data[i];
+        n += b->kind == MB_STATE && b->role == role ? type_physical_elems(&b->type, m->batch) : 0;
+    }
+    return n;
+}
+
 const ModBuf *find_counter(const LoopModule *m, const char *key) {
     for (uint32_t i = 0; i < m->bufs.len; i++) {
         const ModBuf *b = &m->bufs.data[i];
