@@ -181,6 +181,39 @@ Window pool2d_window(const Pool2dAttrs *a, int64_t in, int axis) {
     };
 }
 
+void window_taps(const Window *w, int64_t o, int64_t *lo, int64_t *hi) {
+    const int64_t start = o * w->stride - w->before, step = w->dilation;
+    *lo = start < 0 ? (-start + step - 1) / step : 0;
+    *hi = start < w->in ? (w->in - start + step - 1) / step : 0;
+    if (*hi > w->kernel)
+        *hi = w->kernel;
+}
+
+int64_t window_input(const Window *w, int64_t o, int64_t k) {
+    return o * w->stride - w->before + k * w->dilation;
+}
+
+int64_t avg_pool2d_count(const Pool2dAttrs *a, int64_t in, int axis, int64_t o) {
+    const Window w = pool2d_window(a, in, axis);
+    const int64_t room = w.in + w.after - window_input(&w, o, 0); /* ceil_mode may let it hang over */
+    int64_t lo, hi;
+    window_taps(&w, o, &lo, &hi);
+    return !a->count_include_pad ? hi - lo : w.kernel < room ? w.kernel : room;
+}
+
+bool pool2d_need_result(const OpCall *c, uint32_t i, OpId op, const Pool2dAttrs *a, const Type *input) {
+    const OpCall pool = {.cx = c->cx, .op = op, .attrs = a, .operands = input, .n = 1, .loc = c->loc};
+    Type result;
+    if (!pool2d_verify(&pool) || !pool2d_infer(&pool, &result))
+        return false;
+    if (type_same_shape(&result, &c->operands[i]))
+        return true;
+    StrBuf sb = sb_new(&c->cx->arena);
+    type_print(&sb, &result);
+    return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
+                      "the pool's result is %s, but %s is another", sb_str(&sb), op_operand_text(c, i));
+}
+
 bool pool2d_verify(const OpCall *c) {
     const Pool2dAttrs *a = c->attrs;
     if (!op_need_floats(c) || !op_need_rank(c, 0, 4, "batch, channels, height, width"))

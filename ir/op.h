@@ -22,6 +22,7 @@ enum {
     OP_ANY_DTYPE = 1 << 8, /* `verify` looks at element types itself; else all operands are f32 */
     OP_CHECK = 1 << 9,     /* the result is i32[1], a status: not 0 ends the call with it, before any state is
                               written; never dropped */
+    OP_ROOT = 1 << 10,     /* not one of the above or a product, but takes an epilogue too */
 };
 
 /* What a node with OP_CHECK may give: CNNRT_E_... of the runtime. */
@@ -122,6 +123,15 @@ typedef struct Pool2dAttrs {     /* max_pool2d and avg_pool2d */
     bool ceil_mode;
     bool count_include_pad; /* avg_pool2d only */
 } Pool2dAttrs;
+
+typedef struct PoolBackwardAttrs { /* avg_pool2d_backward */
+    Pool2dAttrs pool;
+    IntList input_size; /* 2: height and width of the pool's input */
+} PoolBackwardAttrs;
+
+typedef struct AdaptivePoolBackwardAttrs {
+    IntList input_size; /* 2 */
+} AdaptivePoolBackwardAttrs;
 
 typedef struct AdaptivePoolAttrs {
     IntList output_size; /* 2 */

@@ -33,7 +33,7 @@ static int producer_rank(const Node *n) {
     const uint32_t flags = op_desc(n->op)->flags;
     if (n->op == OP_conv2d || n->op == OP_linear)
         return 3;
-    return flags & OP_POOL || n->op == OP_batch_norm_train ? 2 : flags & OP_POINTWISE ? 1 : 0;
+    return flags & (OP_POOL | OP_ROOT) ? 2 : flags & OP_POINTWISE ? 1 : 0;
 }
 
 static uint32_t node_id(const Fuse *f, const Node *n) {

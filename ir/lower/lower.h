@@ -86,6 +86,7 @@ bool lower_linear_backward_weight(Lower *lw, const Node *n); /* linear_backward.
 bool lower_linear_backward_input(Lower *lw, const Node *n);
 bool lower_product(Lower *lw, const Node *n);      /* product.c: rows x packed columns */
 bool lower_pool(Lower *lw, const Node *n);         /* pool.c: max and average windows */
+bool lower_pool_backward(Lower *lw, const Node *n); /* pool_backward.c */
 bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */
 bool lower_softmax(Lower *lw, const Node *n);      /* softmax.c */
 

@@ -4,22 +4,15 @@
  * innermost, else along the output columns. The order of a sum depends on the window alone. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
-#include "ir/ops/common.h"
+#include "ir/lower/window.h"
 #include <math.h>
 
 enum { TASK_READS = 16384, UNROLL_COLUMNS = 8, UNROLL_WINDOW = 32, SUMS = 4, SUMS_FROM = 12 };
 
-/* Rows or columns. Tap k of output o reads input o*stride - before + k*dilation. */
-typedef struct Axis {
-    int64_t in, out, taps, stride, dilation, before, after;
-    bool adaptive;  /* windows [floor(o*in/out), ceil((o+1)*in/out)): tap k reads input k */
-    int64_t lo, hi; /* outputs whose window lies inside the input */
-} Axis;
-
 typedef struct Pool {
     LowerKernel *lk;
     bool is_max, count_pad;
-    Axis axis[2];
+    PoolAxis axis[2];
     int lane_dim; /* 1 or 3 */
     uint8_t lanes;
     Idx n, c;
@@ -35,66 +28,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return a / b + (a % b > 0);
 }
 
-static void find_interior(Axis *a) {
-    int64_t room = a->in - 1 - (a->taps - 1) * a->dilation + a->before;
-    a->lo = clamp(ceil_div(a->before, a->stride), 0, a->out);
-    a->hi = room < 0 ? a->lo : clamp(room / a->stride + 1, a->lo, a->out);
-}
-
-static Axis pool_axis(const Pool2dAttrs *p, const Type *in, const Type *out, int axis) {
-    Window w = pool2d_window(p, in->dim[2 + axis].size, axis);
-    Axis a = {w.in, out->dim[2 + axis].size, w.kernel, w.stride, w.dilation, w.before, w.after, false, 0, 0};
-    find_interior(&a);
-    return a;
-}
-
-static Axis adaptive_axis(const Type *in, const Type *out, int axis) {
-    Axis a = {.in = in->dim[2 + axis].size, .out = out->dim[2 + axis].size, .dilation = 1};
-    a.adaptive = a.in % a.out != 0;
-    a.taps = ceil_div(a.in, a.out) + a.adaptive; /* at most */
-    a.stride = a.adaptive ? 0 : a.taps;
-    a.hi = a.adaptive ? 0 : a.out;
-    return a;
-}
-
 /* ---- One window ---- */
-
-static Idx ceil_divc(LBuild *b, Idx x, int64_t c) {
-    return lb_divc(b, lb_addc(b, x, c - 1), c);
-}
-
-/* Taps of output o that lie inside the input. */
-static void tap_bounds(Pool *p, const Axis *a, Idx o, bool inside, Idx *lo, Idx *hi) {
-    LBuild *b = &p->lk->b;
-    if (a->adaptive) {
-        *lo = lb_divc(b, lb_mulc(b, o, a->in), a->out);
-        *hi = ceil_divc(b, lb_mulc(b, lb_addc(b, o, 1), a->in), a->out);
-        return;
-    }
-    *lo = lb_c(b, 0);
-    *hi = lb_c(b, a->taps);
-    if (inside)
-        return;
-    Idx start = lb_addc(b, lb_mulc(b, o, -a->stride), a->before); /* taps before the input, times dilation */
-    *lo = lb_max(b, *lo, ceil_divc(b, start, a->dilation));
-    *hi = lb_min(b, *hi, ceil_divc(b, lb_addc(b, start, a->in), a->dilation));
-}
-
-/* How many taps of output o the divisor of a mean counts. */
-static Idx tap_count(Pool *p, const Axis *a, Idx o, Idx lo, Idx hi) {
-    LBuild *b = &p->lk->b;
-    if (a->adaptive || !p->count_pad)
-        return lb_sub(b, hi, lo);
-    Idx room = lb_addc(b, lb_mulc(b, o, -a->stride), a->in + a->after + a->before);
-    return lb_min(b, lb_c(b, a->taps), room);
-}
-
-static Idx input_at(Pool *p, const Axis *a, Idx o, Idx tap) {
-    LBuild *b = &p->lk->b;
-    if (a->adaptive)
-        return tap;
-    return lb_add(b, lb_addc(b, lb_mulc(b, o, a->stride), -a->before), lb_mulc(b, tap, a->dilation));
-}
 
 static LVal load_input(Pool *p, Idx ih, Idx iw, uint8_t lanes) {
     LowerKernel *lk = p->lk;
@@ -111,7 +45,7 @@ static LVal load_input(Pool *p, Idx ih, Idx iw, uint8_t lanes) {
 static void take(Pool *p, Idx ih, Idx ow, Idx kw, Idx sum, uint8_t lanes) {
     LBuild *b = &p->lk->b;
     LType t = {p->lk->out->dtype, lanes};
-    LVal x = load_input(p, ih, input_at(p, &p->axis[1], ow, kw), lanes);
+    LVal x = load_input(p, ih, pool_input(&p->lk->b, &p->axis[1], ow, kw), lanes);
     LVal old = lb_load(b, t, p->acc, sum);
     lb_store(b, p->acc, sum, lb_op2(b, p->is_max ? LOP_MAX : LOP_ADD, old, x));
 }
@@ -154,11 +88,11 @@ static LVal combine(Pool *p, uint8_t lanes) {
 /* The output at row oh and columns from ow on. */
 static void window(Pool *p, Idx oh, Idx ow, bool rows_inside, bool columns_inside, uint8_t lanes) {
     LBuild *b = &p->lk->b;
-    const Axis *rows = &p->axis[0], *columns = &p->axis[1];
+    const PoolAxis *rows = &p->axis[0], *columns = &p->axis[1];
     LType t = {p->lk->out->dtype, lanes};
     Idx h0, h1, w0, w1;
-    tap_bounds(p, rows, oh, rows_inside, &h0, &h1);
-    tap_bounds(p, columns, ow, columns_inside, &w0, &w1);
+    pool_taps(b, rows, oh, rows_inside, &h0, &h1);
+    pool_taps(b, columns, ow, columns_inside, &w0, &w1);
     p->sums = !p->is_max && columns_inside && columns->taps >= SUMS && rows->taps * columns->taps >= SUMS_FROM
                   ? SUMS
                   : 1;
@@ -167,11 +101,12 @@ static void window(Pool *p, Idx oh, Idx ow, bool rows_inside, bool columns_insid
         lb_store(b, p->acc, lb_c(b, i), lb_const(b, t, p->is_max ? -INFINITY : 0));
     bool small = rows_inside && columns_inside && rows->taps * columns->taps <= UNROLL_WINDOW;
     Idx kh = lb_for(b, small ? FOR_UNROLL : FOR_SERIAL, "kh", h0, h1, 1);
-    take_row(p, input_at(p, rows, oh, kh), ow, w0, w1, columns_inside, lanes);
+    take_row(p, pool_input(b, rows, oh, kh), ow, w0, w1, columns_inside, lanes);
     lb_end(b);
     LVal v = combine(p, lanes);
     if (!p->is_max) {
-        Idx count = lb_mul(b, tap_count(p, rows, oh, h0, h1), tap_count(p, columns, ow, w0, w1));
+        Idx high = pool_tap_count(b, rows, p->count_pad, oh, h0, h1);
+        Idx wide = pool_tap_count(b, columns, p->count_pad, ow, w0, w1), count = lb_mul(b, high, wide);
         v = lb_op2(b, LOP_DIV, v, lb_splat(b, lb_index(b, (LType){t.dtype, 1}, count), lanes));
     }
     Idx coord[4] = {p->n, p->c, oh, ow};
@@ -196,7 +131,7 @@ static void columns(Pool *p, Idx oh, int64_t lo, int64_t hi, bool rows_inside, b
 /* Rows of the task that lie in [lo, hi). */
 static void rows(Pool *p, Idx first, Idx end, int64_t lo, int64_t hi, bool inside, uint8_t lanes) {
     LBuild *b = &p->lk->b;
-    const Axis *a = &p->axis[1];
+    const PoolAxis *a = &p->axis[1];
     uint8_t edge = p->lane_dim == 1 ? lanes : 1;
     if (lo >= hi)
         return;
@@ -218,7 +153,7 @@ static int64_t task_rows(const Pool *p) {
 /* All images; channels [first, first + steps * width), `width` of them a task. */
 static void tasks(Pool *p, int64_t first, int64_t steps, int64_t width, uint8_t lanes) {
     LBuild *b = &p->lk->b;
-    const Axis *a = &p->axis[0];
+    const PoolAxis *a = &p->axis[0];
     int64_t height = task_rows(p), chunks = ceil_div(a->out, height);
     if (!steps)
         return;
@@ -261,8 +196,9 @@ bool lower_pool(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
     Pool p = {.lk = &lk, .is_max = n->op == OP_max_pool2d};
     for (int i = 0; i < 2; i++)
-        p.axis[i] = n->op == OP_adaptive_avg_pool2d ? adaptive_axis(lk.in[0], lk.out, i)
-                                                    : pool_axis(n->attrs, lk.in[0], lk.out, i);
+        p.axis[i] = n->op == OP_adaptive_avg_pool2d
+                        ? pool_axis_adaptive(lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size)
+                        : pool_axis(n->attrs, lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size, i);
     if (n->op == OP_avg_pool2d)
         p.count_pad = ((const Pool2dAttrs *)n->attrs)->count_include_pad;
     choose_lanes(&p);

@@ -1,5 +1,6 @@
 /* adaptive_avg_pool2d: the mean over output_size windows that cover the image: window o of O over an extent I
  * is [floor(o*I/O), ceil((o+1)*I/O)). */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -45,6 +46,12 @@ static double flops(const OpCall *c, const Type *out, int64_t n) {
     return (double)type_elems(&c->operands[0], n);
 }
 
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const Type *x = &gr->g->values.data[n->operands[0]].type;
+    const AdaptivePoolBackwardAttrs attrs = {{2, {x->dim[2].size, x->dim[3].size}}};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_adaptive_avg_pool2d_backward, &dy, 1, &attrs, "grad"));
+}
+
 #define POOL(h, w)                                                                                           \
     .attrs = &(const AdaptivePoolAttrs) {                                                                    \
         INTS2(h, w)                                                                                          \
@@ -67,6 +74,7 @@ const OpDesc op_adaptive_avg_pool2d = {
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower_pool,
+    .grad = grad,
     .flops = flops,
     SAMPLES(samples),
 };

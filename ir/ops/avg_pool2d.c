@@ -1,8 +1,9 @@
 /* avg_pool2d: the mean of each window, by PyTorch's rule for what padding counts. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
-static const AttrRow rows[] = {
+static const AttrRow attr_rows[] = {
     {"kernel_size", ATTR_INTS, offsetof(Pool2dAttrs, kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
     {"stride", ATTR_INTS, offsetof(Pool2dAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
     {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
@@ -10,32 +11,28 @@ static const AttrRow rows[] = {
     {"count_include_pad", ATTR_BOOL, offsetof(Pool2dAttrs, count_include_pad), 0, 0, 1, NULL, true, 1},
 };
 
-/* Rows (axis 0) or columns of the window at output position o: [lo, hi) inside the input, and how many the
- * divisor counts. Windows that ceil_mode lets hang over the padded input count only what is inside it. */
-static int64_t span(const Pool2dAttrs *a, int64_t in, int axis, int64_t o, int64_t *lo, int64_t *hi) {
-    int64_t start = o * a->stride.v[axis] - a->padding.v[axis];
-    int64_t end = start + a->kernel_size.v[axis], limit = in + a->padding.v[axis + 2];
-    if (end > limit)
-        end = limit;
-    *lo = start < 0 ? 0 : start;
-    *hi = end > in ? in : end;
-    return a->count_include_pad ? end - start : *hi - *lo;
-}
-
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
     int64_t count = tensor_elems(out), y0, y1, x0, x1;
+    const Window rows = pool2d_window(attrs, h, 0), columns = pool2d_window(attrs, w, 1);
     (void)n;
     for (int64_t i = 0; i < count; i++) {
         const double *plane = in[0].data + i / ow / oh * h * w;
-        int64_t rows_counted = span(attrs, h, 0, i / ow % oh, &y0, &y1);
-        int64_t columns_counted = span(attrs, w, 1, i % ow, &x0, &x1);
+        const int64_t y = i / ow % oh, x = i % ow;
         double sum = 0;
-        for (int64_t y = y0; y < y1; y++)
-            for (int64_t x = x0; x < x1; x++)
-                sum += plane[y * w + x];
-        out->data[i] = sum / (double)(rows_counted * columns_counted);
+        window_taps(&rows, y, &y0, &y1);
+        window_taps(&columns, x, &x0, &x1);
+        for (int64_t kh = y0; kh < y1; kh++)
+            for (int64_t kw = x0; kw < x1; kw++)
+                sum += plane[window_input(&rows, y, kh) * w + window_input(&columns, x, kw)];
+        out->data[i] = sum / (double)(avg_pool2d_count(attrs, h, 0, y) * avg_pool2d_count(attrs, w, 1, x));
     }
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const Type *x = &gr->g->values.data[n->operands[0]].type;
+    const PoolBackwardAttrs attrs = {*(const Pool2dAttrs *)n->attrs, {2, {x->dim[2].size, x->dim[3].size}}};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_avg_pool2d_backward, &dy, 1, &attrs, "grad"));
 }
 
 #define POOL(k, s, p, c, i)                                                                                  \
@@ -56,11 +53,12 @@ const OpDesc op_avg_pool2d = {
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
     .flags = OP_POOL,
-    .attrs = ATTR_TABLE(rows, Pool2dAttrs),
+    .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs),
     .verify = pool2d_verify,
     .infer_shape = pool2d_infer,
     .eval = eval,
     .lower = lower_pool,
+    .grad = grad,
     .flops = pool2d_flops,
     SAMPLES(samples),
 };

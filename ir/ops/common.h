@@ -44,6 +44,14 @@ bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *ke
         {"padding", ATTR_INTS, offsetof(ConvGradAttrs, conv.padding), 4, 0, OP_MAX_INT, NULL, true, 0},      \
         {"dilation", ATTR_INTS, offsetof(ConvGradAttrs, conv.dilation), 2, 1, OP_MAX_INT, NULL, true, 1},    \
         {"groups", ATTR_INT, offsetof(ConvGradAttrs, conv.groups), 0, 1, OP_MAX_INT, NULL, true, 1}
+/* Taps [*lo, *hi) of output o that lie inside the input: a kernel may be far larger than that. */
+void window_taps(const Window *w, int64_t o, int64_t *lo, int64_t *hi);
+/* Where tap k of output o is. */
+int64_t window_input(const Window *w, int64_t o, int64_t k);
+/* How many taps the divisor of avg_pool2d counts at output o. */
+int64_t avg_pool2d_count(const Pool2dAttrs *a, int64_t in, int axis, int64_t o);
+/* Of the gradients: operand i has the shape that pool `op` with attributes `a` makes of `input`. */
+bool pool2d_need_result(const OpCall *c, uint32_t i, OpId op, const Pool2dAttrs *a, const Type *input);
 /* What max_pool2d and avg_pool2d share. */
 bool pool2d_verify(const OpCall *c);
 bool pool2d_infer(const OpCall *c, Type *out);

@@ -1,9 +1,10 @@
 /* max_pool2d: the largest element of each window; padding never wins. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 #include <math.h>
 
-static const AttrRow rows[] = {
+static const AttrRow attr_rows[] = {
     {"kernel_size", ATTR_INTS, offsetof(Pool2dAttrs, kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
     {"stride", ATTR_INTS, offsetof(Pool2dAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
     {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
@@ -11,27 +12,16 @@ static const AttrRow rows[] = {
     {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
 };
 
-/* Taps [lo, hi) of output o that lie inside the input: a kernel may be far larger than that. */
-static void inside(const Pool2dAttrs *a, int64_t in, int axis, int64_t o, int64_t *lo, int64_t *hi) {
-    int64_t start = o * a->stride.v[axis] - a->padding.v[axis], step = a->dilation.v[axis];
-    *lo = start < 0 ? (-start + step - 1) / step : 0;
-    *hi = start < in ? (in - start + step - 1) / step : 0;
-    if (*hi > a->kernel_size.v[axis])
-        *hi = a->kernel_size.v[axis];
-}
-
 /* The window of output row oh and column ow of one plane. */
-static double window_max(const Pool2dAttrs *a, const double *plane, int64_t h, int64_t w, int64_t oh,
+static double window_max(const Window *rows, const Window *columns, const double *plane, int64_t oh,
                          int64_t ow) {
     double best = -INFINITY;
     int64_t y0, y1, x0, x1;
-    inside(a, h, 0, oh, &y0, &y1);
-    inside(a, w, 1, ow, &x0, &x1);
+    window_taps(rows, oh, &y0, &y1);
+    window_taps(columns, ow, &x0, &x1);
     for (int64_t kh = y0; kh < y1; kh++)
         for (int64_t kw = x0; kw < x1; kw++) {
-            int64_t ih = oh * a->stride.v[0] - a->padding.v[0] + kh * a->dilation.v[0];
-            int64_t iw = ow * a->stride.v[1] - a->padding.v[1] + kw * a->dilation.v[1];
-            double x = plane[ih * w + iw];
+            double x = plane[window_input(rows, oh, kh) * columns->in + window_input(columns, ow, kw)];
             if (isnan(x))
                 return x;
             best = x > best ? x : best;
@@ -42,9 +32,15 @@ static double window_max(const Pool2dAttrs *a, const double *plane, int64_t h, i
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
     int64_t count = tensor_elems(out);
+    const Window rows = pool2d_window(attrs, h, 0), columns = pool2d_window(attrs, w, 1);
     (void)n;
     for (int64_t i = 0; i < count; i++)
-        out->data[i] = window_max(attrs, in[0].data + i / ow / oh * h * w, h, w, i / ow % oh, i % ow);
+        out->data[i] = window_max(&rows, &columns, in[0].data + i / ow / oh * h * w, i / ow % oh, i % ow);
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const ValueId operands[3] = {dy, n->operands[0], n->result};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_max_pool2d_backward, operands, 3, n->attrs, "grad"));
 }
 
 #define POOL(k, s, p, d, c)                                                                                  \
@@ -65,11 +61,12 @@ const OpDesc op_max_pool2d = {
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
     .flags = OP_POOL,
-    .attrs = ATTR_TABLE(rows, Pool2dAttrs),
+    .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs),
     .verify = pool2d_verify,
     .infer_shape = pool2d_infer,
     .eval = eval,
     .lower = lower_pool,
+    .grad = grad,
     .flops = pool2d_flops,
     SAMPLES(samples),
 };
