@@ -5,6 +5,7 @@
 #include "driver/compile.h"
 
 int run_main(Context *cx, const Options *o);
+int train_main(Context *cx, const Options *o);
 int bench_main(Context *cx, const Options *o);
 int verify_main(Context *cx, const Options *o);
 int info_main(Context *cx, const Options *o);

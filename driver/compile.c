@@ -32,7 +32,10 @@ bool compile_import(Compile *c) {
 bool compile_passes(Compile *c) {
     c->unit = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .loops = c->loaded};
     c->unit.keep_all = c->keep_all;
-    const PipelineOptions options = {.passes = c->o->passes ? c->o->passes : resume_at(c),
+    c->unit.train = c->recipe ? &c->recipe->train : NULL;
+    const PipelineOptions options = {.passes = c->o->passes ? c->o->passes
+                                               : c->recipe  ? pipeline_train
+                                                            : resume_at(c),
                                      .verify_each = c->o->verify_each,
                                      .watch_changes = c->o->print_changed,
                                      .hook = watch_pass,
@@ -57,6 +60,8 @@ bool compile_object(Compile *c) {
     const double start = watch_now();
     c->object =
         (ObjectOptions){.name = c->name, .hash = model_hash(c), .with_prepare = c->o->external_weights};
+    if (c->recipe)
+        c->object.training = training_options(c);
     if (!c->o->external_weights && !(c->object.weights = weights_pack(c)))
         return false;
     const double packed = watch_now();
@@ -72,7 +77,8 @@ bool compile_object(Compile *c) {
 /* ---- The parts ---- */
 
 static bool runs_code(const Options *o) {
-    return o->command == CMD_RUN || o->command == CMD_BENCH || o->command == CMD_VERIFY;
+    return o->command == CMD_RUN || o->command == CMD_TRAIN || o->command == CMD_BENCH ||
+           o->command == CMD_VERIFY;
 }
 
 enum { TEXT_LIMIT = 1 << 28 }; /* bytes of a .cnnir file */
@@ -95,12 +101,44 @@ static bool is_loop_module(Context *cx, const char *path) {
     return is;
 }
 
+/* The recipe as the file has it, with what the command line says in its place. */
+static bool read_recipe(Compile *c) {
+    const Options *o = c->o;
+    const Recipe *read = o->recipe ? recipe_read(c->cx, o->recipe) : recipe_default(c->cx);
+    if (!read)
+        return false;
+    Recipe *r = arena_copy(&c->cx->arena, read, sizeof *read);
+    if (o->epochs)
+        r->fit.epochs = o->epochs;
+    if (o->seed >= 0)
+        r->fit.seed = (uint64_t)o->seed;
+    if (o->batch)
+        r->fit.batch = o->batch;
+    if (o->memory_budget)
+        r->train.memory_budget = o->memory_budget;
+    c->recipe = r;
+    return true;
+}
+
+static FreshStart fresh_start(const Compile *c) {
+    if (!c->recipe)
+        return (FreshStart){0};
+    return (FreshStart){.patterns = c->recipe->init,
+                        .n_patterns = c->recipe->n_init,
+                        .loc = c->recipe->init_loc,
+                        .seed = c->recipe->fit.seed};
+}
+
 static bool import_graph(Compile *c) {
     const Options *o = c->o;
+    if (o->train && !read_recipe(c))
+        return false;
+    const FreshStart fresh = fresh_start(c);
     const ImportOptions options = {.weights = o->weights,
                                    .init_seed = o->init_seed,
                                    .weights_optional = !c->needs_weights,
-                                   .batch = o->batch,
+                                   .fresh = c->recipe ? &fresh : NULL,
+                                   .batch = o->batch || !c->recipe ? o->batch : c->recipe->fit.batch,
                                    .shapes = o->shapes.data,
                                    .n_shapes = o->shapes.len};
     c->source = import_model(c->cx, o->model, &options, &c->weights);

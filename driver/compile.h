@@ -6,6 +6,7 @@
 #include "driver/options.h"
 #include "driver/watch.h"
 #include "frontend/import.h"
+#include "frontend/recipe.h"
 #include "passes/passes.h"
 
 typedef struct Compile {
@@ -18,6 +19,7 @@ typedef struct Compile {
     bool needs_weights; /* without any it is an error */
     bool keep_all;      /* every value of `infer` can be read in the workspace after a call */
     /* What there is, in the order of its making. */
+    const Recipe *recipe; /* NULL: inference */
     Target target;
     Graph *source;      /* as imported; NULL when MODEL is loop IR */
     LoopModule *loaded; /* MODEL is loop IR */
@@ -50,6 +52,11 @@ int compile_fault(const Compile *c);
 /* weights.c: the packed block, made by running the module's own `prepare` in this process. NULL after a
  * diagnostic. */
 const void *weights_pack(Compile *c);
+/* The raw weights of a parameter, dense f32, or NULL. */
+const float *weights_find(const Compile *c, const char *key);
+
+/* training.c: for ObjectOptions of a training object. */
+const TrainingOptions *training_options(Compile *c);
 
 /* files.c: render all kinds asked for, then write them; all or nothing. */
 bool files_write(Compile *c);

@@ -13,8 +13,9 @@
 typedef enum OptKind { OPT_FLAG, OPT_INT, OPT_REAL, OPT_TEXT, OPT_LIST } OptKind;
 
 enum { ON_COMPILE = 1 << CMD_COMPILE, ON_RUN = 1 << CMD_RUN, ON_BENCH = 1 << CMD_BENCH };
-enum { ON_VERIFY = 1 << CMD_VERIFY, ON_INFO = 1 << CMD_INFO };
-enum { ON_PROCESS = ON_RUN | ON_BENCH | ON_VERIFY, ON_ALL = ON_COMPILE | ON_PROCESS | ON_INFO };
+enum { ON_VERIFY = 1 << CMD_VERIFY, ON_INFO = 1 << CMD_INFO, ON_TRAIN = 1 << CMD_TRAIN };
+enum { ON_PROCESS = ON_RUN | ON_TRAIN | ON_BENCH | ON_VERIFY, ON_ALL = ON_COMPILE | ON_PROCESS | ON_INFO };
+enum { ON_RECIPE = ON_COMPILE | ON_TRAIN | ON_INFO };
 
 typedef struct OptRow {
     const char *name;
@@ -40,6 +41,24 @@ static const OptRow rows[] = {
     {"rtol", 0, OPT_REAL, AT(rtol), ON_VERIFY, 0, 1e30, "R",
      "largest error allowed over largest value (default 1e-4)"},
     {"seconds", 0, OPT_REAL, AT(seconds), ON_BENCH, 0, 86400, "S", "how long to measure (default 3)"},
+    {"recipe", 'r', OPT_TEXT, AT(recipe), ON_RECIPE, 0, 0, "R.json",
+     "loss, optimizer, schedule and so on (docs/training.md)"},
+    {"data", 'd', OPT_TEXT, AT(data), ON_TRAIN, 0, 0, "DIR",
+     "training and test samples: IDX, CIFAR-10, .npy pairs, or folders of pictures"},
+    {"data-kind", 0, OPT_TEXT, AT(data_kind), ON_TRAIN, 0, 0, "KIND",
+     "idx, cifar10, npy or folder (default: recognised)"},
+    {"save", 's', OPT_TEXT, AT(save), ON_TRAIN, 0, 0, "W.safetensors", "where the trained weights go"},
+    {"checkpoint", 0, OPT_TEXT, AT(checkpoint), ON_TRAIN, 0, 0, "C.safetensors",
+     "write everything there after each epoch and on Ctrl-C"},
+    {"resume", 0, OPT_FLAG, AT(resume), ON_TRAIN, 0, 0, NULL, "continue from --checkpoint"},
+    {"log", 0, OPT_TEXT, AT(log), ON_TRAIN, 0, 0, "LOG.jsonl", "append JSON lines: steps and epochs"},
+    {"epochs", 0, OPT_INT, AT(epochs), ON_TRAIN, 1, 1e9, "N", "in place of the recipe's"},
+    {"seed", 0, OPT_INT, AT(seed), ON_TRAIN, 0, 9007199254740991.0, "N",
+     "in place of the recipe's: initial weights, order, augmentation, dropout"},
+    {"train", 0, OPT_FLAG, AT(train), ON_COMPILE | ON_INFO, 0, 0, NULL,
+     "an object that trains: loss, gradients and optimizer as the recipe says"},
+    {"memory-budget", 0, OPT_INT, AT(memory_budget), ON_RECIPE, 1, 9007199254740991.0, "BYTES",
+     "training: compute cheap values again rather than keep them, to fit the workspace"},
     {"threads", 0, OPT_INT, AT(threads), ON_PROCESS, 1, 1024, "N",
      "threads (default: all CPUs this process may use)"},
     {"weights", 'w', OPT_TEXT, AT(weights), ON_ALL, 0, 0, "W.safetensors",
@@ -92,6 +111,8 @@ static const struct {
     {"", "cnnc MODEL [-o model.o] [options]", "Compile a model: writes model.o and model.h."},
     {"run", "cnnc run MODEL [--input [NAME=]x.npy]... [--output [NAME=]y.npy]... [options]",
      "Compile a model and run it in this process."},
+    {"train", "cnnc train MODEL --recipe R.json --data DIR [--save W.safetensors] [options]",
+     "Compile a model for training and train it in this process."},
     {"bench", "cnnc bench MODEL [--threads N] [--seconds S] [--json] [options]",
      "Compile a model and measure it in this process, on random inputs."},
     {"verify", "cnnc verify MODEL [--input x.npy] [--expect y.npy] [--rtol R] [options]",
@@ -232,10 +253,10 @@ static int unknown_command(Context *cx, const char *word) {
                            arena_printf(&cx->arena, "the command comes first: cnnc %s ...", word));
     return usage_error(
         CMD_COMPILE,
-        near
-            ? arena_printf(&cx->arena, "there is no command \"%s\" (is it \"%s\"?)", word, near)
-            : arena_printf(&cx->arena,
-                           "\"%s\" is neither a command (run, bench, verify, info, help) nor a MODEL", word));
+        near ? arena_printf(&cx->arena, "there is no command \"%s\" (is it \"%s\"?)", word, near)
+             : arena_printf(&cx->arena,
+                            "\"%s\" is neither a command (run, train, bench, verify, info, help) nor a MODEL",
+                            word));
 }
 
 static int parse_words(Context *cx, int argc, char **argv, Options *o) {
@@ -330,6 +351,12 @@ static int check(Context *cx, Options *o) {
                            arena_printf(&cx->arena, "--math is default or exact, not \"%s\"", o->math));
     if (o->dump_dir && !*o->dump_dir)
         return usage_error(o->command, "--dump-dir needs a name");
+    if (o->recipe && !o->train)
+        return usage_error(o->command, "--recipe is for training: say --train");
+    if (o->resume && !o->checkpoint)
+        return usage_error(o->command, "--resume needs --checkpoint C.safetensors");
+    if (o->command == CMD_TRAIN && !o->data)
+        return usage_error(o->command, "which --data?");
     if (o->weights && o->init_seed >= 0)
         return usage_error(o->command, "--weights and --init-seed exclude each other");
     const int status = parse_emit(cx, o);
@@ -337,7 +364,7 @@ static int check(Context *cx, Options *o) {
 }
 
 int options_parse(Context *cx, int argc, char **argv, Options *out) {
-    *out = (Options){.init_seed = -1, .seconds = 3, .rtol = 1e-4};
+    *out = (Options){.init_seed = -1, .seed = -1, .seconds = 3, .rtol = 1e-4};
     if (argc > 1 && !strcmp(argv[1], "help")) { /* cnnc help [COMMAND] */
         out->help = true;
         argv[1] = argv[0];
@@ -346,6 +373,7 @@ int options_parse(Context *cx, int argc, char **argv, Options *out) {
     for (int i = CMD_COMPILE + 1; argc > 1 && i < CMD_COUNT; i++)
         if (!strcmp(argv[1], commands[i].name))
             out->command = (Command)i;
+    out->train = out->command == CMD_TRAIN;
     const int skip = out->command != CMD_COMPILE;
     const int status = parse_words(cx, argc - skip, argv + skip, out);
     return status ? status : check(cx, out);

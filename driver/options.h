@@ -7,7 +7,7 @@
 /* Exit statuses. */
 enum { STATUS_OK = 0, STATUS_INPUT = 1, STATUS_USAGE = 2, STATUS_INTERNAL = 3 };
 
-typedef enum Command { CMD_COMPILE, CMD_RUN, CMD_BENCH, CMD_VERIFY, CMD_INFO, CMD_COUNT } Command;
+typedef enum Command { CMD_COMPILE, CMD_RUN, CMD_TRAIN, CMD_BENCH, CMD_VERIFY, CMD_INFO, CMD_COUNT } Command;
 
 typedef enum EmitFile {
     EMIT_FILE_OBJ,
@@ -33,6 +33,14 @@ typedef struct Options {
     int64_t init_seed; /* -1: not asked for */
     int64_t batch;     /* 0: not given */
     TextList shapes;
+    /* training */
+    bool train;            /* compile: a training object; always so for the command train */
+    const char *recipe;    /* NULL: the default recipe */
+    int64_t memory_budget; /* bytes, 0: as the recipe says */
+    /* train */
+    const char *data, *data_kind, *save, *checkpoint, *log;
+    int64_t epochs, seed; /* 0 and -1: as the recipe says */
+    bool resume;
     /* target */
     const char *target, *cpu, *features, *math;
     bool external_weights;

@@ -30,7 +30,7 @@ static LoopModule *prepare_alone(const Compile *c, const Entry *prepare) {
     return alone;
 }
 
-static const float *find_weights(const Compile *c, const char *key) {
+const float *weights_find(const Compile *c, const char *key) {
     const Graph *g = c->source ? c->source : c->parameters;
     for (uint32_t i = 0; i < g->params.len && c->weights.data; i++)
         if (!strcmp(g->values.data[g->params.data[i]].key, key))
@@ -48,7 +48,7 @@ static const void **raw_parameters(Compile *c) {
         if (b->kind != MB_PARAM)
             continue;
         const char *key = b->key ? b->key : b->name;
-        if (!(raw[n++] = find_weights(c, key))) {
+        if (!(raw[n++] = weights_find(c, key))) {
             diag_error(&c->cx->diag, DIAG_INPUT_DATA, NULL, "there are no weights for \"%s\"", key);
             return NULL;
         }
