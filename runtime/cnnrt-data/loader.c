@@ -176,6 +176,7 @@ static int settle(cnnrt_loader *a, const cnnrt_loader_options *o, cnnrt_data_err
     a->count = a->info.count;
     if (o->drop_last)
         a->count -= a->count % a->o.batch;
+    a->position = a->count; /* nothing, until an epoch begins */
     a->transforms = malloc((o->n_transforms + 1) * sizeof *a->transforms);
     a->order = o->shuffle ? malloc(((size_t)a->info.count + 1) * sizeof *a->order) : NULL;
     if (!a->transforms || (o->shuffle && !a->order))
