@@ -1,4 +1,5 @@
 /* conv2d: a batch of images [N, C, H, W] with a bank of filters [O, C/groups, KH, KW]. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -134,6 +135,74 @@ static bool lower(Lower *lw, const Node *n) {
                                                             : lower_conv_plain(lw, n);
 }
 
+/* ---- Gradients ---- */
+
+typedef struct Shapes {
+    const Conv2dAttrs *a;
+    Type x, w, y;
+} Shapes;
+
+/* The padding of the convolution of dy, spread by the stride, with the flipped weight that gives dx: a full
+ * one less the forward padding, and what the last stride left over. False: it would be negative. */
+static bool backward_padding(const Shapes *s, IntList *padding) {
+    padding->n = 4;
+    for (int i = 0; i < 2; i++) {
+        int64_t reach = s->a->dilation.v[i] * (s->w.dim[2 + i].size - 1);
+        int64_t spread = (s->y.dim[2 + i].size - 1) * s->a->stride.v[i] + 1;
+        padding->v[i] = reach - s->a->padding.v[i];
+        padding->v[i + 2] = s->x.dim[2 + i].size + s->a->padding.v[i] - spread;
+        if (padding->v[i] < 0 || padding->v[i + 2] < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool is_strided(const Conv2dAttrs *a) {
+    return a->stride.v[0] > 1 || a->stride.v[1] > 1;
+}
+
+/* A strided 1x1 convolution without padding: dx is that of the pixels it saw, spread apart. */
+static ValueId grad_pointwise_input(Grad *gr, const Node *n, const Shapes *s, ValueId dy, ValueId flipped) {
+    Conv2dAttrs at = {INTS2(1, 1), INTS4(0, 0, 0, 0), INTS2(1, 1), s->a->groups};
+    DilateAttrs spread = {s->a->stride, INTS2(0, 0)};
+    for (int i = 0; i < 2; i++)
+        spread.extra.v[i] = s->x.dim[2 + i].size - (s->y.dim[2 + i].size - 1) * s->a->stride.v[i] - 1;
+    ValueId dx = grad_node(gr, n, OP_conv2d, (ValueId[]){dy, flipped}, 2, &at, "grad_pixels");
+    return is_strided(s->a) ? grad_node(gr, n, OP_dilate, &dx, 1, &spread, "grad_input") : dx;
+}
+
+static ValueId grad_input(Grad *gr, const Node *n, const Shapes *s, ValueId dy) {
+    Conv2dAttrs at = {INTS2(1, 1), {0}, s->a->dilation, s->a->groups};
+    const ValueId w = n->operands[1];
+    const FlipWeightAttrs flip = {s->a->groups};
+    if (!backward_padding(s, &at.padding)) {
+        ConvGradAttrs back = {*s->a, INTS2(s->x.dim[2].size, s->x.dim[3].size)};
+        return grad_node(gr, n, OP_conv2d_backward_input, (ValueId[]){dy, w}, 2, &back, "grad_input");
+    }
+    ValueId flipped = grad_node(gr, n, OP_flip_weight, &w, 1, &flip, "flipped");
+    if (s->w.dim[2].size == 1 && s->w.dim[3].size == 1 && !s->a->padding.v[0] && !s->a->padding.v[1])
+        return grad_pointwise_input(gr, n, s, dy, flipped);
+    if (is_strided(s->a)) {
+        DilateAttrs spread = {s->a->stride, INTS2(0, 0)};
+        dy = grad_node(gr, n, OP_dilate, &dy, 1, &spread, "grad_spread");
+    }
+    return grad_node(gr, n, OP_conv2d, (ValueId[]){dy, flipped}, 2, &at, "grad_input");
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const Value *v = gr->g->values.data;
+    const Shapes s = {n->attrs, v[n->operands[0]].type, v[n->operands[1]].type, v[n->result].type};
+    const ConvGradAttrs weight = {*s.a, INTS2(s.w.dim[2].size, s.w.dim[3].size)};
+    const ValueId both[2] = {dy, n->operands[0]};
+    if (n->n_operands > 2 && grad_wanted(gr, n, 2) &&
+        !grad_add(gr, n, 2, grad_node(gr, n, OP_channel_sum, &dy, 1, NULL, "grad_bias")))
+        return false;
+    if (grad_wanted(gr, n, 1) &&
+        !grad_add(gr, n, 1, grad_node(gr, n, OP_conv2d_backward_weight, both, 2, &weight, "grad_weight")))
+        return false;
+    return !grad_wanted(gr, n, 0) || grad_add(gr, n, 0, grad_input(gr, n, &s, dy));
+}
+
 static double flops(const OpCall *c, const Type *out, int64_t n) {
     const Type *w = &c->operands[1];
     double macs = (double)w->dim[1].size * (double)w->dim[2].size * (double)w->dim[3].size;
@@ -168,6 +237,7 @@ const OpDesc op_conv2d = {
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower,
+    .grad = grad,
     .flops = flops,
     SAMPLES(samples),
 };

@@ -1,4 +1,5 @@
 /* linear: rows of the input [..., K] times the transposed weight [O, K], plus a bias [O]. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -38,6 +39,28 @@ static bool lower(Lower *lw, const Node *n) {
                                                              : lower_linear_plain(lw, n);
 }
 
+/* The sum over rows: all dimensions but the last, which are made one for channel_sum. */
+static ValueId grad_bias(Grad *gr, const Node *n, ValueId dy) {
+    const FlattenAttrs rows = {.start_dim = 0, .end_dim = -2};
+    uint8_t rank = gr->g->values.data[n->result].type.rank;
+    if (rank == 1)
+        return dy;
+    if (rank > 2)
+        dy = grad_node(gr, n, OP_flatten, &dy, 1, &rows, "grad_rows");
+    return grad_node(gr, n, OP_channel_sum, &dy, 1, NULL, "grad_bias");
+}
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const ValueId weight[2] = {dy, n->operands[0]}, input[2] = {dy, n->operands[1]};
+    if (n->n_operands > 2 && grad_wanted(gr, n, 2) && !grad_add(gr, n, 2, grad_bias(gr, n, dy)))
+        return false;
+    if (grad_wanted(gr, n, 1) &&
+        !grad_add(gr, n, 1, grad_node(gr, n, OP_linear_backward_weight, weight, 2, NULL, "grad_weight")))
+        return false;
+    return !grad_wanted(gr, n, 0) ||
+           grad_add(gr, n, 0, grad_node(gr, n, OP_linear_backward_input, input, 2, NULL, "grad_input"));
+}
+
 static double flops(const OpCall *c, const Type *out, int64_t n) {
     return (double)type_elems(out, n) * (2 * (double)c->operands[1].dim[1].size + (c->n > 2));
 }
@@ -58,6 +81,7 @@ const OpDesc op_linear = {
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower,
+    .grad = grad,
     .flops = flops,
     SAMPLES(samples),
 };
