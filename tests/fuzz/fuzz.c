@@ -1,6 +1,6 @@
 /* Damaged files against their readers, in this process:
  *
- *     fuzz KIND COUNT SEED FILE...      KIND: model, weights, graph, loops, npy
+ *     fuzz KIND COUNT SEED FILE...      KIND: model, weights, graph, loops, npy, idx, png, jpeg
  *     fuzz KIND one INDEX SEED FILE...  writes that case to standard output
  *
  * A case passes when it is read, or when at least one error says why not. What is read goes on: a model or
@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { CASE_SECONDS = 10, CASE_BYTES = 1 << 30 };
 
@@ -133,6 +134,45 @@ static bool read_npy(Case *c) {
     return status == CNNRT_OK;
 }
 
+static bool read_idx(Case *c) {
+    cnnrt_idx a;
+    cnnrt_data_error e = {0};
+    put_file(c);
+    int status = cnnrt_idx_read(&a, c->path, &e);
+    cnnrt_idx_free(&a);
+    if (e.text[0])
+        diag_error(&c->cx.diag, DIAG_INPUT_DATA, NULL, "%s", e.text);
+    return status == CNNRT_OK;
+}
+
+/* Every chunk with the checksum that fits it, so that damage reaches the decoder. */
+static void mend_png(unsigned char *f, size_t size) {
+    for (size_t at = 8; at + 12 <= size;) {
+        size_t n = (size_t)f[at] << 24 | (size_t)f[at + 1] << 16 | (size_t)f[at + 2] << 8 | f[at + 3];
+        if (n > size - at - 12)
+            return;
+        uint32_t crc = (uint32_t)crc32(0, f + at + 4, (unsigned)n + 4);
+        at += n + 12;
+        for (int k = 0; k < 4; k++)
+            f[at - 4 + (size_t)k] = (unsigned char)(crc >> (24 - 8 * k));
+    }
+}
+
+static bool read_picture(Case *c) {
+    cnnrt_picture a;
+    cnnrt_data_error e = {0};
+    unsigned char *copy = malloc(c->text->size ? c->text->size : 1); /* of just this size, as for npy */
+    memcpy(copy, c->text->data, c->text->size);
+    if (c->text->size > 3 && memcmp(copy, "\x89PNG", 4) == 0 && copy[c->text->size / 2] % 4 != 0)
+        mend_png(copy, c->text->size);
+    int status = cnnrt_picture_parse(&a, copy, c->text->size, 3, &e);
+    cnnrt_picture_free(&a);
+    if (e.text[0])
+        diag_error(&c->cx.diag, DIAG_INPUT_DATA, NULL, "%s", e.text);
+    free(copy);
+    return status == CNNRT_OK;
+}
+
 static const char *const json_tokens[] = {"null",
                                           "true",
                                           "\"same\"",
@@ -241,6 +281,11 @@ static const char *const text_tokens[] = {"%x",
                                           "groups=2",
                                           NULL};
 
+static const char *const byte_tokens[] = {
+    "IHDR",     "PLTE",     "IDAT",     "IEND",     "tRNS",     "gAMA",     "zTXt",     "\xff\xff\xff\xff",
+    "\x7f\xff", "\xff\xd8", "\xff\xd9", "\xff\xda", "\xff\xc0", "\xff\xc2", "\xff\xc4", "\xff\xdb",
+    "\xff\xdd", "\x1f\x8b", NULL};
+
 typedef struct Kind {
     const char *name, *ext;
     Reader *read;
@@ -250,7 +295,8 @@ typedef struct Kind {
 static const Kind kinds[] = {
     {"model", ".json", read_model, json_tokens},  {"weights", ".safetensors", read_weights, json_tokens},
     {"graph", ".cnnir", read_graph, text_tokens}, {"loops", ".cnnir", read_loops, text_tokens},
-    {"npy", ".npy", read_npy, json_tokens},
+    {"npy", ".npy", read_npy, json_tokens},       {"idx", ".idx", read_idx, byte_tokens},
+    {"png", ".png", read_picture, byte_tokens},   {"jpeg", ".jpg", read_picture, byte_tokens},
 };
 
 typedef struct Tally {
@@ -332,7 +378,8 @@ int main(int argc, char **argv) {
         if (strcmp(kinds[i].name, argv[1]) == 0)
             k = &kinds[i];
     if (!k) {
-        fprintf(stderr, "usage: fuzz model|weights|graph|loops|npy COUNT|(one INDEX) SEED FILE...\n");
+        fprintf(stderr,
+                "usage: fuzz model|weights|graph|loops|npy|idx|png|jpeg COUNT|(one INDEX) SEED FILE...\n");
         return 2;
     }
     bool one = strcmp(argv[2], "one") == 0;

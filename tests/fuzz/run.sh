@@ -1,5 +1,6 @@
 #!/bin/sh
-# The full fuzzing run: 5,000 damaged models, weights, graphs and loop modules, 2,000 arrays. The program is best built with
+# The full fuzzing run: 5,000 damaged models, weights, graphs and loop modules, 2,000 arrays and data files of each
+# kind. The program is best built with
 # CNNC_SANITIZE. Each case that fails, and the one that crashes the program, is written to
 # fuzz-KIND-SEED-INDEX.EXT here, which `fuzz KIND one INDEX SEED FILE...` prints.
 #
@@ -13,7 +14,7 @@ set -u
 fuzz=$1
 count=${2:-5000}
 seed=${3:-1}
-[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model weights graph loops npy"
+[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model weights graph loops npy idx png jpeg"
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 FUZZ_PROGRESS=$(mktemp)
@@ -28,7 +29,7 @@ for kind in $kinds; do
     weights) ext=safetensors && set -- "$here"/seeds/weights/*.safetensors ;;
     graph) ext=cnnir && set -- "$here"/seeds/graph/*.cnnir ;;
     loops) ext=cnnir && set -- "$here"/seeds/loops/*.cnnir ;;
-    npy) set -- "$here"/seeds/npy/*.npy && n=$((count * 2 / 5)) ;;
+    npy | idx | png | jpeg) set -- "$here"/seeds/$kind/* && n=$((count * 2 / 5)) ;;
     esac
     "$fuzz" "$kind" "$n" "$seed" "$@" >"$log" && status=0 || status=1
     cat "$log"
