@@ -36,7 +36,9 @@ enum cnnrt_status {
     CNNRT_E_ABI = 12,            /* object and library disagree about CNNRT_ABI_VERSION */
     CNNRT_E_LABEL = 13,          /* training: a class index is none of the model's classes nor ignore_index */
     CNNRT_E_BATCH_NORM = 14,     /* training: a batch norm has one value per channel; n must be larger */
-    CNNRT_E_STATE = 15           /* training: the state block is NULL, unaligned, or not this object's */
+    CNNRT_E_STATE = 15,          /* training: the state block is NULL, unaligned, or not this object's */
+    CNNRT_E_NOT_FINITE = 16,     /* cnnrt-train: a loss or a parameter is not finite */
+    CNNRT_E_OPTIONS = 17 /* cnnrt-train: options that make no sense, alone or with the model or source */
 };
 const char *cnnrt_strerror(int status); /* never NULL */
 

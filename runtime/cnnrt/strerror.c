@@ -20,6 +20,8 @@ const char *cnnrt_strerror(int status) {
         [CNNRT_E_BATCH_NORM] = "a batch norm has one value per channel; train with more samples at once",
         [CNNRT_E_STATE] =
             "the state block is NULL, not 64-byte aligned, or not one that this model's state_init filled",
+        [CNNRT_E_NOT_FINITE] = "the loss or a parameter is not finite",
+        [CNNRT_E_OPTIONS] = "the options do not fit each other, the model or the data",
     };
     if (status < 0 || (size_t)status >= sizeof text / sizeof *text)
         return "unknown status";
