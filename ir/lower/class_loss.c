@@ -6,8 +6,6 @@
 #include "ir/lower/lower.h"
 #include <math.h>
 
-enum { TASK_SAMPLES = 16, TASK_PLACES = 1024 };
-
 static const LType f32 = {DT_F32, 1}, f64 = {DT_F64, 1}, i64 = {DT_I64, 1};
 
 typedef struct Classes {
@@ -16,20 +14,21 @@ typedef struct Classes {
     bool log_softmax; /* of the input: cross_entropy */
     uint32_t in[4];   /* kernel buffers of the operands */
     uint32_t weight;  /* the operand that is the weight; there if below n_operands */
-    Dim outer;
-    int64_t classes, inner;
-    Idx sample, place; /* of the row: 0 <= place < inner */
+    int64_t classes;
+    Lines rows;
     LVal label, valid; /* of the row where targets are indices; an ignored one has label -1 */
     LVal max, log_sum; /* of the row: log(sum(exp(x - max))) */
 } Classes;
 
 static Classes begin(Lower *lw, const Node *n, const char *what, bool backward) {
     const Type *x = &lw->g->values.data[n->operands[0]].type;
-    Classes c = {
-        .k = loss_kernel(lw, n, what), .a = n->attrs, .weight = backward ? 3 : 2, .outer = x->dim[0]};
+    Classes c = {.k = loss_kernel(lw, n, what),
+                 .a = n->attrs,
+                 .weight = backward ? 3 : 2,
+                 .rows = {.outer = x->dim[0]}};
     c.log_softmax = n->op == OP_cross_entropy || n->op == OP_cross_entropy_backward;
     c.classes = x->dim[1].size;
-    c.inner = type_elems(x, 1) / x->dim[0].size / c.classes;
+    c.rows.inner = type_elems(x, 1) / x->dim[0].size / c.classes;
     return c;
 }
 
@@ -48,8 +47,8 @@ static void each_class(Classes *c, Idx *k) {
 /* Element of input, result or probabilities. */
 static Idx class_index(Classes *c, Idx k) {
     LBuild *b = &c->k.b;
-    Idx at = lb_add(b, lb_mulc(b, c->sample, c->classes * c->inner), lb_mulc(b, k, c->inner));
-    return lb_add(b, at, c->place);
+    Idx at = lb_add(b, lb_mulc(b, c->rows.sample, c->classes * c->rows.inner), lb_mulc(b, k, c->rows.inner));
+    return lb_add(b, at, c->rows.place);
 }
 
 static LVal input_at(Classes *c, Idx k) {
@@ -60,7 +59,7 @@ static void load_label(Classes *c) {
     LBuild *b = &c->k.b;
     if (c->a->probabilities)
         return;
-    Idx at = lb_add(b, lb_mulc(b, c->sample, c->inner), c->place);
+    Idx at = lb_add(b, lb_mulc(b, c->rows.sample, c->rows.inner), c->rows.place);
     LVal t = lb_load(b, i64, c->in[1], at);
     c->valid = lb_op2(b, LOP_CMPNE, t, lb_const_int(b, i64, c->a->ignore_index));
     c->label = lb_select(b, c->valid, t, lb_const_int(b, i64, -1));
@@ -142,27 +141,15 @@ static void add_class(Classes *c, Idx k, uint32_t sum) {
 
 /* ---- All rows ---- */
 
-/* Opens the loops over places, the inner one a vector loop. Close with two lb_end. */
 static void open_rows(Classes *c) {
-    LBuild *b = &c->k.b;
-    const uint8_t lanes = (uint8_t)target_lanes(c->k.lw->target, 4);
-    const int64_t task = c->inner == 1 ? TASK_SAMPLES : TASK_PLACES;
-    Idx samples = lb_dim(b, c->outer);
-    Idx extent = c->inner == 1 ? samples : lb_c(b, c->inner);
-    Idx tasks = lb_divc(b, lb_addc(b, extent, task - 1), task);
-    Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), c->inner == 1 ? tasks : lb_mul(b, samples, tasks), 1);
-    Idx chunk = c->inner == 1 ? t : lb_modc(b, t, (c->inner + task - 1) / task);
-    Idx lo = lb_mulc(b, chunk, task), hi = lb_min(b, lb_addc(b, lo, task), extent);
-    Idx i = lb_for_vector(b, "i", lo, hi, lanes);
-    c->sample = c->inner == 1 ? i : lb_divc(b, t, (c->inner + task - 1) / task);
-    c->place = c->inner == 1 ? lb_c(b, 0) : i;
+    lines_open(&c->k.b, &c->rows, c->k.lw->target);
     load_label(c);
 }
 
 static void store_partial(Classes *c, uint32_t partial, const LossPartial *p, int64_t part, LVal v) {
     LBuild *b = &c->k.b;
-    Idx at = lb_addc(b, lb_mulc(b, c->sample, p->parts * p->size), part * p->size);
-    lb_store(b, partial, lb_add(b, at, c->place), lb_convert(b, DT_F64, v));
+    Idx at = lb_addc(b, lb_mulc(b, c->rows.sample, p->parts * p->size), part * p->size);
+    lb_store(b, partial, lb_add(b, at, c->rows.place), lb_convert(b, DT_F64, v));
 }
 
 /* The weight of the row's label. */
@@ -181,8 +168,8 @@ bool lower_class_loss(Lower *lw, const Node *n) {
     LBuild *b = &c.k.b;
     Idx k;
     take_operands(&c);
-    LossPartial p = loss_partial(lw, n, c.outer, c.a->probabilities ? 1 : 2, c.inner);
-    p.count = (Dim){c.outer.size * c.inner, c.outer.by_n};
+    LossPartial p = loss_partial(lw, n, c.rows.outer, c.a->probabilities ? 1 : 2, c.rows.inner);
+    p.count = (Dim){c.rows.outer.size * c.rows.inner, c.rows.outer.by_n};
     uint32_t partial = loss_param(&c.k, p.buf, LB_OUT, "partial");
     open_rows(&c);
     if (c.log_softmax)
@@ -194,8 +181,7 @@ bool lower_class_loss(Lower *lw, const Node *n) {
     store_partial(&c, partial, &p, 0, loss_get(b, sum, f64));
     if (!c.a->probabilities)
         store_partial(&c, partial, &p, 1, row_weight(&c));
-    lb_end(b);
-    lb_end(b);
+    lines_close(b);
     return loss_end(&c.k) && loss_total(lw, n, &p, c.a->reduction);
 }
 
@@ -204,15 +190,14 @@ bool lower_class_loss(Lower *lw, const Node *n) {
 /* The weights of all labels, one a place. */
 static bool weights_kernel(Lower *lw, const Node *n, LossPartial *p) {
     Classes c = begin(lw, n, "weights", true);
-    *p = loss_partial(lw, n, c.outer, 1, c.inner);
+    *p = loss_partial(lw, n, c.rows.outer, 1, c.rows.inner);
     c.in[1] = loss_operand(&c.k, 1);
     if (c.weight < n->n_operands)
         c.in[c.weight] = loss_operand(&c.k, c.weight);
     uint32_t partial = loss_param(&c.k, p->buf, LB_OUT, "partial");
     open_rows(&c);
     store_partial(&c, partial, p, 0, row_weight(&c));
-    lb_end(&c.k.b);
-    lb_end(&c.k.b);
+    lines_close(&c.k.b);
     return loss_end(&c.k);
 }
 
@@ -269,7 +254,7 @@ static LVal plain_scale(Classes *c) {
     LVal v = lb_load(b, f64, c->in[2], lb_c(b, HYPER_GRAD_SCALE));
     if (c->a->reduction == REDUCTION_SUM)
         return v;
-    Dim count = {c->outer.size * c->inner, c->outer.by_n};
+    Dim count = {c->rows.outer.size * c->rows.inner, c->rows.outer.by_n};
     return lb_op2(b, LOP_DIV, v, lb_index(b, f64, lb_dim(b, count)));
 }
 
@@ -292,7 +277,6 @@ bool lower_class_loss_backward(Lower *lw, const Node *n) {
     open_rows(&c);
     LVal v = weighs ? lb_load(b, f64, factor, lb_c(b, 0)) : plain_scale(&c);
     row_gradient(&c, out, lb_convert(b, DT_F32, v));
-    lb_end(b);
-    lb_end(b);
+    lines_close(b);
     return loss_end(&c.k);
 }

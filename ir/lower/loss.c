@@ -54,6 +54,28 @@ LossPartial loss_partial(Lower *lw, const Node *n, Dim outer, int64_t parts, int
     return p;
 }
 
+/* ---- Lines ---- */
+
+enum { TASK_SAMPLES = 16, TASK_PLACES = 1024 }; /* lines of a parallel task */
+
+void lines_open(LBuild *b, Lines *l, const Target *target) {
+    const bool samples = l->inner == 1;
+    const int64_t task = samples ? TASK_SAMPLES : TASK_PLACES, chunks = (l->inner + task - 1) / task;
+    Idx outer = lb_dim(b, l->outer), extent = samples ? outer : lb_c(b, l->inner);
+    Idx tasks = samples ? lb_divc(b, lb_addc(b, outer, task - 1), task) : lb_mulc(b, outer, chunks);
+    Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), tasks, 1);
+    Idx lo = lb_mulc(b, samples ? t : lb_modc(b, t, chunks), task);
+    Idx hi = lb_min(b, lb_addc(b, lo, task), extent);
+    Idx i = lb_for_vector(b, "i", lo, hi, (uint8_t)target_lanes(target, 4));
+    l->sample = samples ? i : lb_divc(b, t, chunks);
+    l->place = samples ? lb_c(b, 0) : i;
+}
+
+void lines_close(LBuild *b) {
+    lb_end(b);
+    lb_end(b);
+}
+
 /* ---- Cells ---- */
 
 uint32_t loss_cell(LBuild *b, const char *name, LType t, double first) {

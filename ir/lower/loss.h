@@ -37,6 +37,17 @@ void loss_sum(LBuild *b, const LossPartial *p, uint32_t partial, const uint32_t 
 /* The last kernel of a loss */
 bool loss_total(Lower *lw, const Node *n, const LossPartial *p, int32_t reduction);
 
+/* A tensor seen as [outer, length, inner], walked line by line: lines lie along `length`. */
+typedef struct Lines {
+    Dim outer;
+    int64_t inner;
+    Idx sample, place; /* of the line: outer and inner coordinate */
+} Lines;
+/* Opens the loops over lines, the inner one a vector loop whose lanes are neighbouring lines: along `inner`,
+ * or `outer` where inner is 1. Close with lines_close. */
+void lines_open(LBuild *b, Lines *l, const Target *target);
+void lines_close(LBuild *b);
+
 /* A register that holds `first`; what it holds; it plus x. */
 uint32_t loss_cell(LBuild *b, const char *name, LType t, double first);
 LVal loss_get(LBuild *b, uint32_t cell, LType t);

@@ -84,11 +84,16 @@ bool lower_conv_input_plain(Lower *lw, const Node *n);       /* the same */
 bool lower_dilate(Lower *lw, const Node *n);                 /* dilate.c */
 bool lower_linear_backward_weight(Lower *lw, const Node *n); /* linear_backward.c: both gradients */
 bool lower_linear_backward_input(Lower *lw, const Node *n);
-bool lower_product(Lower *lw, const Node *n);      /* product.c: rows x packed columns */
-bool lower_pool(Lower *lw, const Node *n);         /* pool.c: max and average windows */
-bool lower_pool_backward(Lower *lw, const Node *n); /* pool_backward.c */
-bool lower_linear_plain(Lower *lw, const Node *n); /* conv_plain.c: rows times columns, nothing packed */
-bool lower_softmax(Lower *lw, const Node *n);      /* softmax.c */
+bool lower_product(Lower *lw, const Node *n);          /* product.c: rows x packed columns */
+bool lower_pool(Lower *lw, const Node *n);             /* pool.c: max and average windows */
+bool lower_pool_backward(Lower *lw, const Node *n);    /* pool_backward.c */
+bool lower_linear_plain(Lower *lw, const Node *n);     /* conv_plain.c: rows times columns, nothing packed */
+bool lower_softmax(Lower *lw, const Node *n);          /* softmax.c */
+bool lower_softmax_backward(Lower *lw, const Node *n); /* softmax_backward.c */
+bool lower_dropout(Lower *lw, const Node *n);          /* philox.c: dropout_train */
+/* philox.c: the function of ten rounds; counter and key are u32 of the same lanes, `counter` is overwritten
+ * by the result. */
+void lower_philox(LBuild *b, LVal counter[4], const LVal key[2]);
 
 /* class_loss.c: cross_entropy and nll_loss, and their gradients. */
 bool lower_class_loss(Lower *lw, const Node *n);

@@ -1,9 +1,24 @@
-/* dropout: nothing at inference; the pass canonicalize removes it. */
+/* dropout: nothing at inference; the pass canonicalize removes it. In training it is dropout_train. */
+#include "ir/grad.h"
 #include "ir/ops/common.h"
 
 static const AttrRow rows[] = {
     {"p", ATTR_FLOAT, offsetof(DropoutAttrs, p), 0, 0, 1, NULL, true, 0.5},
 };
+
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    return grad_add(gr, n, 0, dy);
+}
+
+static ValueId train(Grad *gr, const Node *n, const ValueId *operands) {
+    const DropoutAttrs *a = n->attrs;
+    const DropoutTrainAttrs attrs = {.p = a->p, .layer = gr->dropout};
+    const ValueId of_y[3] = {operands[0], gr->seed, gr->calls};
+    if (a->p == 0)
+        return n->result;
+    gr->dropout++;
+    return grad_node(gr, n, OP_dropout_train, of_y, 3, &attrs, "train");
+}
 
 static const OpSample samples[] = {
     {.attrs = &(const DropoutAttrs){0.25}, .n = 1, .operands = {TN4(3, 7, 5)}, .batch = 3},
@@ -18,6 +33,8 @@ const OpDesc op_dropout = {
     .verify = op_need_floats,
     .infer_shape = op_same_shape,
     .eval = eval_same,
+    .grad = grad,
+    .train = train,
     .flops = op_no_flops,
     SAMPLES(samples),
 };

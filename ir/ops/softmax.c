@@ -1,4 +1,5 @@
 /* softmax: exp(x - max) over its sum along one dimension. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 #include <math.h>
@@ -42,6 +43,11 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     }
 }
 
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const ValueId of_dx[2] = {dy, n->result};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_softmax_backward, of_dx, 2, n->attrs, "grad"));
+}
+
 static double flops(const OpCall *c, const Type *out, int64_t n) {
     (void)c;
     return 4 * (double)type_elems(out, n);
@@ -67,6 +73,7 @@ const OpDesc op_softmax = {
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower_softmax,
+    .grad = grad,
     .flops = flops,
     SAMPLES(samples),
 };

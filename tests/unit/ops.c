@@ -2,6 +2,7 @@
  * interpreter at several vector widths and layouts against the evaluator. Then what ops refuse. */
 #include "ir/eval.h"
 #include "ir/loops/verify.h"
+#include "ir/ops/philox.h"
 #include "passes/passes.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -49,7 +50,7 @@ static ValueId reordered(Graph *g, ValueId v, Type to) {
     return graph_node(g, OP_reorder, &v, 1, &a, NULL, (Loc){0});
 }
 
-/* Is operand i of rank 4 put in blocks, and the result? */
+/* Is operand i of rank 4 put in blocks, and the result? Ops that look at types themselves want dense ones. */
 static bool lies_blocked(const OpDesc *d, uint32_t i) {
     return d->flags & (OP_POINTWISE | OP_FOLLOWS) || (i == 0 && !(d->flags & OP_ANY_DTYPE));
 }
@@ -131,20 +132,22 @@ static void fill_operand(const OpDesc *d, const OpSample *s, uint32_t i, int64_t
     const int classes = i && first->rank > 1 ? (int)first->dim[1].size : 10;
     data->in[i] = arena_alloc(&cx.arena, (size_t)count * dtype_bytes(t->dtype));
     for (int64_t k = 0; k < count; k++) {
-        float x = noise();
+        double x = (double)noise();
         if (t->dtype == DT_F32 && is_positive(d, i))
-            x = fabsf(x) + 0.25F;
+            x = fabs(x) + 0.25;
         if (t->dtype == DT_I64)
-            x = (float)((int)(x * 4 + 16) % classes);
+            x = (int)(x * 4 + 16) % classes;
+        if (!strcmp(d->operand_names[i], "seed")) /* both words matter */
+            x = -0x1p58 * (x + 1) + 0x12345400;
         if (t->dtype == DT_F64)
-            x = 0.5F + (float)k / 4;
-        wide[k] = (double)x;
+            x = 0.5 + (double)k / 4;
+        wide[k] = x;
         if (t->dtype == DT_I64)
             ((int64_t *)data->in[i])[k] = (int64_t)x;
         else if (t->dtype == DT_F64)
-            ((double *)data->in[i])[k] = (double)x;
+            ((double *)data->in[i])[k] = x;
         else
-            ((float *)data->in[i])[k] = x;
+            ((float *)data->in[i])[k] = (float)x;
     }
 }
 
@@ -498,4 +501,42 @@ Test(ops, corners) {
     op_max_pool2d.eval(POOL(2, 2, 0, false), &in, 1, &t);
     cr_expect(isnan(out[0]));
     end();
+}
+
+/* Known answers of Philox4x32-10, from the tests that came with its authors' library. */
+Test(ops, philox) {
+    static const uint32_t known[][10] = {
+        {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+        {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
+         0x5001e420, 0x24126ea1},
+    };
+    for (int i = 0; i < 3; i++) {
+        uint32_t counter[4];
+        memcpy(counter, known[i], sizeof counter);
+        philox4x32(counter, known[i][4], known[i][5]);
+        cr_expect_eq(memcmp(counter, known[i] + 6, sizeof counter), 0, "case %d", i);
+    }
+}
+
+/* Seed and calls are whole words, and the mask of an image does not depend on who stands beside it. */
+Test(ops, dropout_words) {
+    double x[12], key = -0x1p62, calls = 7, out[12], one[6];
+    for (int i = 0; i < 12; i++)
+        x[i] = 1;
+    Tensor in[3] = {{.rank = 2, .dim = {2, 6}, .data = x},
+                    {.rank = 1, .dim = {1}, .data = &key},
+                    {.rank = 1, .dim = {1}, .data = &calls}};
+    Tensor t = {.rank = 2, .dim = {2, 6}, .data = out};
+    const DropoutTrainAttrs a = {.p = 0.5, .layer = 3};
+    op_dropout_train.eval(&a, in, 3, &t);
+    for (uint32_t i = 0; i < 12; i++) {
+        uint32_t counter[4] = {i / 6, i % 6 / 4, 7, 3};
+        philox4x32(counter, 0, 0xc0000000);
+        cr_expect_eq(out[i], counter[i % 6 % 4] >> 31 ? 2 : 0, "element %u", i);
+    }
+    in[0].dim[0] = t.dim[0] = 1;
+    t.data = one;
+    op_dropout_train.eval(&a, in, 3, &t);
+    cr_expect_eq(memcmp(one, out, sizeof one), 0);
 }
