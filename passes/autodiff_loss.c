@@ -78,8 +78,8 @@ typedef struct LossAttrs {
 static const void *loss_attrs(const LossSpec *s, LossAttrs *a) {
     a->by_class = (ClassLossAttrs){.reduction = (int32_t)s->reduction,
                                    .ignore_index = s->ignore_index,
-                                   .label_smoothing = s->label_smoothing,
-                                   .probabilities = s->probabilities};
+                                   .label_smoothing = s->kind == LOSS_NLL ? 0 : s->label_smoothing,
+                                   .probabilities = !is_by_index(s)};
     a->by_element = (ElementLossAttrs){.reduction = (int32_t)s->reduction,
                                        .beta = s->beta,
                                        .weight = s->kind == LOSS_BCE_WITH_LOGITS && s->weight,

@@ -1,112 +1,9 @@
-/* Gradients against central differences of the double evaluator: of every op by its samples, of every loss,
- * and of whole nets as the pass autodiff makes them. Then what is frozen, and the optimizers against plain
- * loops. */
+/* Gradients against central differences of the double evaluator: of every op by its samples, and of every
+ * loss.
+ */
 #include "ir/grad.h"
-#include "ir/eval.h"
-#include "passes/passes.h"
-#include <criterion/criterion.h>
-#include <math.h>
+#include "gradient.h"
 #include <stdio.h>
-#include <string.h>
-
-static Context cx;
-
-static void begin(void) {
-    context_init(&cx, NULL);
-}
-static void end(void) {
-    context_free(&cx);
-}
-
-static const char *messages(void) {
-    StrBuf sb = sb_new(&cx.arena);
-    diag_print_all(&sb, &cx.diag);
-    return sb_str(&sb);
-}
-
-static uint64_t seed = 1;
-
-static double noise(void) { /* in [-1, 1) */
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (double)(seed >> 11) * 0x1p-52 - 1;
-}
-
-static Tensor tensor_of(const Type *t, int64_t n) {
-    Tensor x = {.rank = t->rank, .data = NEW_ARRAY(&cx.arena, double, (size_t)type_elems(t, n))};
-    for (int d = 0; d < t->rank; d++)
-        x.dim[d] = dim_at(t->dim[d], n);
-    return x;
-}
-
-static Tensor random_tensor(const Type *t, int64_t n) {
-    Tensor x = tensor_of(t, n);
-    for (int64_t i = 0; i < type_elems(t, n); i++)
-        x.data[i] = noise();
-    return x;
-}
-
-/* ---- A graph evaluated ---- */
-
-/* What the leaves of a graph hold; nodes may write into copies of it. */
-typedef struct Run {
-    const Graph *g;
-    int64_t n;
-    Tensor *leaves;
-    Tensor *values; /* after the last run */
-    Arena arena;    /* of that run */
-} Run;
-
-static Run run_begin(const Graph *g, int64_t n) {
-    Run r = {.g = g, .n = n, .leaves = NEW_ARRAY(&cx.arena, Tensor, g->values.len)};
-    arena_init(&r.arena, NULL);
-    return r;
-}
-
-static void run(Run *r) {
-    arena_free(&r->arena);
-    arena_init(&r->arena, NULL);
-    r->values = NEW_ARRAY(&r->arena, Tensor, r->g->values.len);
-    for (ValueId v = 0; v < r->g->values.len; v++) {
-        r->values[v] = r->leaves[v];
-        if (r->leaves[v].data)
-            r->values[v].data =
-                arena_copy(&r->arena, r->leaves[v].data,
-                           (size_t)type_elems(&r->g->values.data[v].type, r->n) * sizeof(double));
-    }
-    cr_assert(graph_eval(r->g, r->n, r->values, &r->arena), "%s", messages());
-}
-
-/* sum(y * weight), weight NULL: all 1. */
-static double total(const Run *r, ValueId y, const double *weight) {
-    double sum = 0;
-    for (int64_t i = 0; i < type_elems(&r->g->values.data[y].type, r->n); i++)
-        sum += r->values[y].data[i] * (weight ? weight[i] : 1);
-    return sum;
-}
-
-enum { PROBES = 40 };
-
-/* The gradient `dx` of leaf x of sum(y * weight) against central differences at up to PROBES elements. */
-static void check_gradient(Run *r, ValueId x, ValueId y, const double *weight, const double *dx,
-                           const char *what) {
-    const double h = 1e-5;
-    const int64_t count = type_elems(&r->g->values.data[x].type, r->n), step = count / PROBES + 1;
-    double largest = 1e-3;
-    for (int64_t i = 0; i < count; i++)
-        largest = fmax(largest, fabs(dx[i]));
-    for (int64_t i = count > 1 ? (int64_t)(seed % (uint64_t)step) : 0; i < count; i += step) {
-        double *at = &r->leaves[x].data[i], old = *at;
-        *at = old + h;
-        run(r);
-        const double above = total(r, y, weight);
-        *at = old - h;
-        run(r);
-        const double slope = (above - total(r, y, weight)) / (2 * h);
-        *at = old;
-        cr_assert_leq(fabs(slope - dx[i]), 1e-6 * largest, "%s, n %lld, %%%s[%lld]: %g, by differences %g",
-                      what, (long long)r->n, r->g->values.data[x].name, (long long)i, dx[i], slope);
-    }
-}
 
 /* ---- Every op ---- */
 
@@ -221,4 +118,79 @@ Test(grad, ops) {
         }
     }
     cr_assert_gt(checked, 20u);
+}
+
+/* ---- Every loss ---- */
+
+static bool is_hyper(const Type *t) {
+    return t->dtype == DT_F64;
+}
+
+/* Labels below the number of classes, the first one of each batch not ignored; weights above 0. */
+static Tensor loss_operand(const Value *v, int64_t n, int64_t classes, int64_t ignored) {
+    Tensor t = random_tensor(&v->type, n);
+    for (int64_t i = 0; i < type_elems(&v->type, n); i++)
+        if (v->type.dtype == DT_I64) {
+            const int64_t label = (int64_t)(fabs(t.data[i]) * 0.999 * (double)classes);
+            t.data[i] = (double)(label == ignored && !i ? (label + 1) % classes : label);
+        } else if (strstr(v->name, "weight")) {
+            t.data[i] = fabs(t.data[i]) + 0.5;
+        }
+    return t;
+}
+
+static void check_loss(OpId op, OpId back, const OpSample *s, int64_t n) {
+    const OpDesc *d = op_desc(op);
+    Graph *g = graph_new(&cx, d->name);
+    ValueId in[MAX_OPERANDS], of_back[MAX_OPERANDS];
+    for (uint32_t i = 0; i < s->n; i++)
+        in[i] = graph_input(g, d->operand_names[i], s->operands[i], (Loc){0});
+    const ValueId hyper = graph_hyper(g, "hyper", type_make(DT_F64, 1, &(const Dim){5, false}));
+    const ValueId loss = graph_node(g, op, in, s->n, s->attrs, "loss", (Loc){0});
+    for (uint32_t i = 0; i < s->n; i++)
+        of_back[i < 2 ? i : i + 1] = in[i];
+    of_back[2] = hyper;
+    const ValueId dx = graph_node(g, back, of_back, s->n + 1, s->attrs, "dx", (Loc){0});
+    cr_assert(loss != NO_VALUE && dx != NO_VALUE, "%s: %s", d->name, messages());
+    Run r = run_begin(g, n);
+    const int64_t classes = s->operands[0].rank > 1 ? s->operands[0].dim[1].size : 1;
+    const bool by_index = s->operands[1].dtype == DT_I64;
+    for (uint32_t i = 0; i < s->n; i++)
+        r.leaves[in[i]] = loss_operand(&g->values.data[in[i]], n, classes,
+                                       by_index ? ((const ClassLossAttrs *)s->attrs)->ignore_index : -1);
+    r.leaves[hyper] = random_tensor(&g->values.data[hyper].type, n);
+    run(&r);
+    const double *slope =
+        arena_copy(&cx.arena, r.values[dx].data, (size_t)type_elems(&s->operands[0], n) * sizeof *slope);
+    check_gradient(&r, in[0], loss, r.leaves[hyper].data, slope, d->name);
+    arena_free(&r.arena);
+}
+
+/* A loss is an op whose gradient, of that name and "_backward", takes the numbers of the step. */
+static bool find_loss_backward(const OpDesc *d, OpId *back) {
+    char name[64];
+    const int length = snprintf(name, sizeof name, "%s_backward", d->name);
+    if (!op_by_name(name, (size_t)length, back))
+        return false;
+    const OpSample *s = op_desc(*back)->samples;
+    return s && s->n > 2 && is_hyper(&s->operands[2]);
+}
+
+Test(grad, losses) {
+    uint32_t losses = 0;
+    for (int op = 0; op < OP_COUNT; op++) {
+        const OpDesc *d = op_desc((OpId)op);
+        OpId back;
+        if (!find_loss_backward(d, &back))
+            continue;
+        losses++;
+        for (uint32_t i = 0; i < d->n_samples; i++)
+            for (int64_t n = 1; n <= d->samples[i].batch;
+                 n += d->samples[i].batch > 1 ? d->samples[i].batch - 1 : 1) {
+                begin();
+                check_loss((OpId)op, back, &d->samples[i], n);
+                end();
+            }
+    }
+    cr_assert_eq(losses, 6u);
 }
