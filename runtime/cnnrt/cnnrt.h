@@ -107,7 +107,7 @@ enum { CNNRT_HYPER_LR, CNNRT_HYPER_WEIGHT_DECAY, CNNRT_HYPER_MOMENTUM };
 typedef struct cnnrt_training {
     uint32_t struct_size;
     uint32_t n_state, n_targets, n_groups, n_hyper;
-    const cnnrt_state_tensor *state; /* in the order of roles, then of the model's parameters */
+    const cnnrt_state_tensor *state; /* in the order of roles and of their offsets */
     const cnnrt_tensor *targets;     /* what the loss compares with: labels (i64 [n]) or f32 */
     const double *hyper;             /* n_hyper defaults, as the recipe has them */
     const char *loss;                /* "CrossEntropyLoss" */

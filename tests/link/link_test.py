@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Programs linked with compiled models: C99, C11, C++; with and without the runtime; shared library; no allocation;
-several models; external weights; threads, CPU check, affinity and quota. Standard library only.
+several models; training; external weights; threads, CPU check, affinity and quota. Standard library only.
 
     link_test.py CASE         the names of the cases are the functions below
 """
@@ -54,6 +54,20 @@ def build(program, objects, *flags, cc="cc", std="-std=c11", runtime=True):
     return os.path.abspath(program)
 
 
+def compile_trainer(name="net", *options):
+    recipe = SIMPLECNN.replace("simplecnn.json", "adam.json")
+    return compile_net(name, "--train", "--recipe", recipe, "--init-seed", "7", *options, model=SIMPLECNN)
+
+
+def without_grain(pipeline):
+    """The passes of a pipeline but for `grain`: each loop goes to the pool, however small the net."""
+    with open(os.path.join(ROOT, "passes", "pipelines.c")) as f:
+        text = f.read().split(pipeline + " =")[1].split(";")[0]
+    passes = "".join(re.findall(r'"([^"]*)"', text))
+    check("grain," in passes, "no pipeline found: " + passes)
+    return "--passes=" + passes.replace("grain,", "")
+
+
 def languages():
     """The header in three languages with all warnings as errors, the object without libcnnrt."""
     net = compile_net()
@@ -66,9 +80,22 @@ def baseline():
     run(build("basic", [compile_net("net", "--cpu", "x86-64")], runtime=False))
 
 
+def train():
+    """The header of training in three languages, the object without libcnnrt; and with all loops in parallel."""
+    net = compile_trainer()
+    for cc, std in (("cc", "-std=c99"), ("cc", "-std=c11"), ("c++", "-std=c++11"), ("c++", "-std=c++20")):
+        run(build("train", [net], cc=cc, std=std, runtime=False))
+    run(build("train", [compile_trainer("net", without_grain("pipeline_train"))], runtime=False))
+    run(build("train", [compile_trainer("net", "--cpu", "x86-64")], runtime=False))
+
+
 def symbols():
     """Only net_* is global; nothing undefined beyond libc and libm; constants are read-only, nothing is writable."""
-    net = compile_net()
+    check_symbols(compile_net())
+    check_symbols(compile_trainer())
+
+
+def check_symbols(net):
     allowed = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_"}
     for line in run("nm", net).splitlines():
         kind, name = line.split()[-2:]
@@ -84,12 +111,7 @@ def symbols():
 
 
 def threads():
-    """Without `grain` each loop goes to the pool, however small the net."""
-    with open(os.path.join(ROOT, "passes", "pipelines.c")) as f:
-        infer = f.read().split("pipeline_infer =")[1].split(";")[0]
-    pipeline = "".join(re.findall(r'"([^"]*)"', infer))
-    check("grain," in pipeline, "no pipeline found: " + pipeline)
-    run(build("threads", [compile_net("net", "--passes=" + pipeline.replace("grain,", ""))]))
+    run(build("threads", [compile_net("net", without_grain("pipeline_infer"))]))
     run(build("threads", [compile_net()]))
 
 
@@ -105,9 +127,10 @@ def plugin():
 
 
 def nomalloc():
-    program = build("nomalloc", [compile_net()], std="-std=gnu11")
-    run(program)
-    check(run(program, "provoke", check=False).returncode == -6, "the interposed malloc did not abort")
+    for name, compiler in ("nomalloc", compile_net), ("nomalloc_train", compile_trainer):
+        program = build(name, [compiler()], std="-std=gnu11")
+        run(program)
+        check(run(program, "provoke", check=False).returncode == -6, "the interposed malloc did not abort")
 
 
 def swap():
@@ -181,12 +204,13 @@ def quota():
 
 def reproducible():
     """The same input gives the same bytes."""
-    compile_net("net")
-    with open("net.o", "rb") as f, open("net.h", "rb") as g:
-        first = f.read(), g.read()
-    compile_net("net")
-    with open("net.o", "rb") as f, open("net.h", "rb") as g:
-        check(first == (f.read(), g.read()), "a second run gave other bytes")
+    for compiler in compile_net, compile_trainer:
+        compiler("net")
+        with open("net.o", "rb") as f, open("net.h", "rb") as g:
+            first = f.read(), g.read()
+        compiler("net")
+        with open("net.o", "rb") as f, open("net.h", "rb") as g:
+            check(first == (f.read(), g.read()), "a second run gave other bytes")
 
 
 if __name__ == "__main__":
