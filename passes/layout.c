@@ -14,6 +14,7 @@ typedef struct Layouts {
     Rewrite rw;
     const Border *need; /* by value of the old graph */
     const BindTime *bind;
+    const uint32_t *uses;
     int64_t lanes;
     VEC(Reordered) cache; /* of the new graph */
 } Layouts;
@@ -120,6 +121,17 @@ static ValueId beside_blocked(Layouts *ls, ValueId v, const Type *like, const No
     return reordered(ls, v, lower_padded(*t, channel, ls->lanes), user);
 }
 
+/* The weight of the old node's operand 1, packed. A weight that is flipped for this node alone is packed as
+ * it is flipped. */
+static ValueId as_packed(Layouts *ls, ValueId v, Type want, const Node *user) {
+    const Node *def = graph_def(ls->rw.to, v);
+    Type *t = type_of(ls, v);
+    if (!def || def->op != OP_flip_weight || ls->uses[user->operands[1]] != 1 || !layout_is_dense(&t->layout))
+        return reordered(ls, v, want, user);
+    t->layout = want.layout;
+    return v;
+}
+
 /* ---- Nodes ---- */
 
 typedef struct Plan {
@@ -136,7 +148,7 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
     p->operands[0] =
         c->block ? as_blocked(ls, p->operands[0], pad, n) : as_planar(ls, p->operands[0], pad, n);
     Type w = lower_packed_weight(*type_of(ls, p->operands[1]), c, ls->lanes);
-    p->operands[1] = reordered(ls, p->operands[1], w, n);
+    p->operands[1] = as_packed(ls, p->operands[1], w, n);
     if (n->n_operands - n->n_epilogue > 2)
         p->operands[2] = reordered(ls, p->operands[2],
                                    lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
@@ -228,6 +240,7 @@ static bool assign(Layouts *ls, const Node *n) {
 bool pass_layout(Unit *u) {
     Graph *g = u->graph;
     Layouts ls = {.u = u, .g = g, .need = border_needs(g), .bind = graph_bind_times(g)};
+    ls.uses = graph_use_counts(g);
     ls.lanes = target_lanes(u->target, 4);
     ls.rw = rw_begin(g);
     for (uint32_t i = 0; i < g->nodes.len; i++)

@@ -6,6 +6,7 @@
  * buffer of partial gradients lies as packed weights do: [images][oc group][ic block][kh][kw][ic][vectors *
  * lanes]. A second kernel adds the parts up in their order and makes them dense. */
 #include "ir/lower/lower.h"
+#include "ir/lower/transpose.h"
 
 typedef struct Weight Weight;
 typedef void TileBuilder(Weight *w);
@@ -20,6 +21,7 @@ struct Weight {
     int64_t oh, ow, kh, kw;
     Type parts; /* [part][O][I][KH][KW] */
     uint32_t parts_buf;
+    Idx parts_count;
     bool one_run; /* a task has a single run, whose sums are stored */
     /* Of the tile being built. */
     Idx part, oc_group, ic_block, channel, tap[2];
@@ -279,6 +281,25 @@ static void combine_filters(Weight *w, Idx parts, Idx oc, Idx ic, int64_t lanes)
     end_loops(b, 2);
 }
 
+/* The same for a square of output channels and columns of the rest, which is turned over in registers. */
+static void combine_square(void *own, Idx row, int64_t rows, Idx column) {
+    Weight *w = own;
+    LBuild *b = &w->lk->b;
+    const Type *out = w->lk->out;
+    int64_t lanes = w->lk->lanes, width = type_elems(out, 1) / out->dim[0].size;
+    uint32_t square = lb_alloc(b, LB_REG, "square", w->vec, lanes);
+    for (int64_t i = 0; i < lanes; i++) {
+        Idx coord[4] = {row};
+        transpose_coord(b, out, lb_addc(b, column, i), coord);
+        lb_store(b, square, lb_c(b, i), sum_parts(w, w->parts_count, coord));
+    }
+    lower_transpose(b, square, lanes);
+    for (int64_t i = 0; i < rows; i++) {
+        Idx at = lb_add(b, lb_mulc(b, lb_addc(b, row, i), width), column);
+        lb_store(b, w->lk->out_buf, at, lb_load(b, w->vec, square, lb_c(b, i)));
+    }
+}
+
 static void build_combine(Weight *w) {
     LBuild *b = &w->lk->b;
     const Type *out = w->lk->out;
@@ -286,6 +307,12 @@ static void build_combine(Weight *w) {
     int64_t ics = out->dim[1].size, images = w->ch->images;
     Dim batch = w->lk->lw->g->values.data[w->lk->n->operands[0]].type.dim[0];
     Idx parts = lb_divc(b, lb_addc(b, lb_dim(b, batch), images - 1), images);
+    Type packed = lower_packed_weight(*out, w->ch, lanes);
+    w->parts_count = parts;
+    if (transpose_suits(out, &packed, lanes)) {
+        lower_squares(w->lk, out, out->dim[0].size, combine_square, w);
+        return;
+    }
     if (whole) {
         Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), lb_c(b, whole * ics), 1);
         combine_filters(w, parts, lb_mulc(b, lb_divc(b, t, ics), lanes), lb_modc(b, t, ics), lanes);

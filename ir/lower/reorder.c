@@ -3,6 +3,7 @@
  * from other coordinates. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
+#include "ir/lower/transpose.h"
 
 #include <string.h>
 
@@ -210,8 +211,36 @@ void lower_zero_border(LowerKernel *lk) {
     walk_all(lk, false);
 }
 
+/* ---- Dense weights to packed ones, in squares of registers ---- */
+
+/* Rows [row, row + rows) of the operand, columns from `column` on, and zeros for the rows up to a vector. */
+static void pack_square(void *own, Idx row, int64_t rows, Idx column) {
+    LowerKernel *lk = own;
+    LBuild *b = &lk->b;
+    const Type *from = lk->in[0];
+    int64_t lanes = lk->lanes, width = type_elems(from, 1) / from->dim[0].size;
+    LType t = {DT_F32, (uint8_t)lanes};
+    uint32_t square = lb_alloc(b, LB_REG, "square", t, lanes);
+    LVal zero = lb_const(b, t, 0);
+    for (int64_t i = 0; i < lanes; i++) {
+        Idx at = lb_add(b, lb_mulc(b, lb_addc(b, row, i), width), column);
+        lb_store(b, square, lb_c(b, i), i < rows ? lb_load(b, t, lk->in_buf[0], at) : zero);
+    }
+    lower_transpose(b, square, lanes);
+    for (int64_t i = 0; i < lanes; i++) {
+        Idx coord[MAX_RANK] = {row};
+        transpose_coord(b, from, lb_addc(b, column, i), coord);
+        lb_store(b, lk->out_buf, lower_index(b, lk->out, coord), lb_load(b, t, square, lb_c(b, i)));
+    }
+}
+
 bool lower_reorder(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, "reorder");
+    /* What is known at load is packed once, and not worth more code. */
+    if (lw->contract && n->op == OP_reorder && transpose_suits(lk.in[0], lk.out, lk.lanes)) {
+        lower_squares(&lk, lk.in[0], transpose_rows(lk.out), pack_square, &lk);
+        return lower_end(&lk);
+    }
     walk_all(&lk, true);
     return lower_end(&lk);
 }
