@@ -34,18 +34,16 @@ static float pixel(const Canvas *v, const float *plane, double y, double x, floa
 static float between(const Canvas *v, const float *plane, double y, double x, float fill) {
     if (!(y > -1 && y < v->h && x > -1 && x < v->w))
         return fill;
-    double y0 = floor(y), x0 = floor(x);
-    float part_y[2] = {1 - (float)(y - y0), (float)(y - y0)},
-          part_x[2] = {1 - (float)(x - x0), (float)(x - x0)};
-    float sum = 0, inside = 0;
-    for (int i = 0; i < 2; i++)
-        for (int k = 0; k < 2; k++) {
-            double row = y0 + i, column = x0 + k;
-            if (row >= 0 && row < v->h && column >= 0 && column < v->w) {
-                sum += part_y[i] * part_x[k] * plane[(size_t)row * v->w + (size_t)column];
-                inside += part_y[i] * part_x[k];
-            }
+    int64_t y0 = (int64_t)(y + 1) - 1, x0 = (int64_t)(x + 1) - 1; /* rounded down: both are above -1 */
+    float fy = (float)(y - (double)y0), fx = (float)(x - (double)x0), sum = 0, inside = 0;
+    const float part[4] = {(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx};
+    for (int i = 0; i < 4; i++) {
+        int64_t row = y0 + i / 2, column = x0 + i % 2;
+        if (row >= 0 && row < v->h && column >= 0 && column < v->w) {
+            sum += part[i] * plane[(size_t)row * v->w + (size_t)column];
+            inside += part[i];
         }
+    }
     return sum * inside + (1 - inside) * fill;
 }
 
