@@ -22,8 +22,9 @@ static const char net[] =
     "  %c2 = conv2d %r1, %c2.weight, %c2.bias {padding=[1,1,1,1]} : f32[N,4,7,6] layer \"c2\"\n"
     "  %sum = add %c2, %b1 : f32[N,4,7,6] layer \"sum\"\n"
     "  %r2 = relu %sum : f32[N,4,7,6] layer \"r2\"\n"
-    "  %pool = avg_pool2d %r2 {kernel_size=[2,2], stride=[3,2]} : f32[N,4,2,3] layer \"pool\"\n"
-    "  %flat = flatten %pool : f32[N,24] layer \"flat\"\n"
+    "  %pool = max_pool2d %r2 {kernel_size=[2,2], stride=[3,2]} : f32[N,4,2,3] layer \"pool\"\n"
+    "  %drop = dropout %pool {p=0.25} : f32[N,4,2,3] layer \"drop\"\n"
+    "  %flat = flatten %drop : f32[N,24] layer \"flat\"\n"
     "  %fc = linear %flat, %fc.weight, %fc.bias : f32[N,5] layer \"fc\"\n"
     "  return %fc as \"logits\"\n"
     "}\n";

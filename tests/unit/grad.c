@@ -7,16 +7,17 @@
 
 /* ---- Every op ---- */
 
-/* Statistics of a batch norm have no gradient; at inference its weight and bias are frozen. */
-static bool is_trained(OpId op, uint32_t operand, bool training) {
-    return op != OP_batch_norm || operand == 0 || (training && operand < 3);
+/* Counters and the statistics of a batch norm have no gradient; at inference its weight and bias are frozen.
+ */
+static bool is_trained(OpId op, uint32_t operand, const Type *t, bool training) {
+    return t->dtype == DT_F32 && (op != OP_batch_norm || operand == 0 || (training && operand < 3));
 }
 
 static ValueId sample_operand(Graph *g, OpId op, uint32_t i, const Type *t, bool training) {
     const char *name = op_desc(op)->operand_names[i];
     if (type_has_n(t))
         return graph_input(g, name, *t, (Loc){0});
-    if (is_trained(op, i, training))
+    if (is_trained(op, i, t, training))
         return graph_state(g, ROLE_PARAM, name, name, *t, (Loc){0});
     return training ? graph_state(g, ROLE_BUFFER, name, name, *t, (Loc){0})
                     : graph_param(g, VK_BUFFER, name, name, *t, (Loc){0});
@@ -24,8 +25,11 @@ static ValueId sample_operand(Graph *g, OpId op, uint32_t i, const Type *t, bool
 
 static Tensor sample_values(const Value *v, int64_t n) {
     Tensor t = random_tensor(&v->type, n);
-    for (int64_t i = 0; !strcmp(v->name, "running_var") && i < type_elems(&v->type, n); i++)
-        t.data[i] = fabs(t.data[i]) + 0.5;
+    for (int64_t i = 0; i < type_elems(&v->type, n); i++)
+        if (v->type.dtype == DT_I64)
+            t.data[i] = floor(fabs(t.data[i]) * 1000);
+        else if (!strcmp(v->name, "running_var"))
+            t.data[i] = fabs(t.data[i]) + 0.5;
     return t;
 }
 
@@ -49,7 +53,7 @@ static void check_op(OpId op, const OpSample *s, int64_t n, bool training) {
     const uint32_t forward = g->nodes.len;
     grad_begin(&gr);
     for (uint32_t i = 0; i < s->n; i++)
-        gr.wanted[in[i]] = is_trained(op, i, training);
+        gr.wanted[in[i]] = is_trained(op, i, &s->operands[i], training);
     grad_spread(&gr);
     const ValueId dy = graph_input(g, "dy", g->values.data[y].type, (Loc){0});
     gr.of[y] = dy;
@@ -64,7 +68,7 @@ static void check_op(OpId op, const OpSample *s, int64_t n, bool training) {
             r.leaves[v] = sample_values(&g->values.data[v], n);
     run(&r);
     for (uint32_t i = 0; i < s->n; i++) {
-        if (!is_trained(op, i, training))
+        if (!is_trained(op, i, &s->operands[i], training))
             continue;
         cr_assert_neq(gr.of[in[i]], NO_VALUE, "%s has no gradient for operand %u", d->name, i);
         const Tensor *t = &r.values[gr.of[in[i]]];
