@@ -10,6 +10,9 @@ if(CNNC_COMPILER AND EXISTS /usr/bin/python3)
 endif()
 # The loader's threads under the thread sanitizer, which goes with no other: the library is compiled anew.
 if(NOT CNNC_SANITIZE)
+  foreach(package Threads ZLIB PNG JPEG)
+    find_package(${package} REQUIRED)
+  endforeach()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/cnnrt-data/*.c)
   add_executable(data_threads data/threads.c ${sources} ${CMAKE_SOURCE_DIR}/runtime/cnnrt/convert.c)
   target_include_directories(data_threads PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/runtime/cnnrt
