@@ -130,7 +130,10 @@ void cnnrt_schedule_step(const cnnrt_schedule *s, cnnrt_schedule_state *at) {
     at->step++;
 }
 
+/* `best` is NaN until a metric has been a number. */
 static int is_better(const cnnrt_schedule *s, double metric, double best) {
+    if (isnan(best))
+        return !isnan(metric);
     const int more = s->monitor == CNNRT_VAL_ACCURACY || s->monitor == CNNRT_TRAIN_ACCURACY;
     if (s->threshold_absolute)
         return more ? metric > best + s->threshold : metric < best - s->threshold;
@@ -141,7 +144,9 @@ void cnnrt_schedule_epoch(const cnnrt_schedule *s, cnnrt_schedule_state *at, dou
     at->epoch++;
     if (s->kind != CNNRT_REDUCE_LR_ON_PLATEAU)
         return;
-    if (at->epoch == 1 || is_better(s, metric, at->best)) {
+    if (at->epoch == 1)
+        at->best = (double)NAN;
+    if (is_better(s, metric, at->best)) {
         at->best = metric;
         at->bad_epochs = 0;
     } else {

@@ -2,13 +2,14 @@
 # Left out with sanitizers, whose runtime would have to be loaded into Python.
 if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
   set(scripts "exporter" "layers 1" "layers 3" "layers 17" "models simplecnn" "models lenet5" "models resnet18"
-      "models resnet50" "models resnet18 224" "models resnet50 224" "torchvision_names")
+      "models resnet50" "models resnet18 224" "models resnet50 224" "torchvision_names"
+      "schedules")
   foreach(script ${scripts})
     string(REPLACE " " "_" name ${script})
     string(REPLACE " " ";" words ${script})
     list(POP_FRONT words file)
     add_test(NAME torch_${name} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/torch/${file}.py ${words})
     set_tests_properties(torch_${name} PROPERTIES LABELS torch TIMEOUT 400
-      ENVIRONMENT "CNNC=$<TARGET_FILE:cnnc>;CNNRT=$<TARGET_FILE:cnnrt>;OMP_NUM_THREADS=1;PYTHONDONTWRITEBYTECODE=1")
+      ENVIRONMENT "CNNC=$<TARGET_FILE:cnnc>;CNNRT=$<TARGET_FILE:cnnrt>;CNNRT_TRAIN=$<TARGET_FILE:cnnrt-train>;OMP_NUM_THREADS=1;PYTHONDONTWRITEBYTECODE=1")
   endforeach()
 endif()
