@@ -11,9 +11,6 @@ endif()
 # The loader's threads under the thread sanitizer, which goes with no other: the library is compiled anew, and what it
 # needs is linked by its own target.
 if(NOT CNNC_SANITIZE)
-  foreach(package Threads ZLIB PNG JPEG)
-    find_package(${package} REQUIRED)
-  endforeach()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/cnnrt-data/*.c)
   add_executable(data_threads data/threads.c ${sources})
   target_compile_options(data_threads PRIVATE -fsanitize=thread -g)
