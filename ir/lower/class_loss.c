@@ -218,30 +218,34 @@ static bool scale_kernel(Lower *lw, const Node *n, const LossPartial *p, uint32_
 static LVal sum_shares(Classes *c) {
     LBuild *b = &c->k.b;
     Idx k;
-    uint32_t sum = loss_cell(b, "shares", f32, 0);
+    uint32_t sum = loss_cell(b, "shares", f64, 0);
     each_class(c, &k);
-    loss_add(b, sum, class_share(c, k));
+    loss_add(b, sum, lb_convert(b, DT_F64, class_share(c, k)));
     lb_end(b);
-    return loss_get(b, sum, f32);
+    return loss_get(b, sum, f64);
 }
 
-/* The gradient of the row: softmax(x) * sum(share) - share, or -share. An ignored row has none, even where
- * the scale is no number because all rows are ignored. */
+/* The gradient of the row: softmax(x) * sum(share) - share, or -share. The two nearly cancel where the
+ * network is sure and right, so it is (exp(x - max) * sum(share) - share * sum(exp)) / sum(exp) in f64: the
+ * largest exponential is exactly 1. An ignored row has none, even where the scale is no number because all
+ * rows are ignored. */
 static void row_gradient(Classes *c, uint32_t out, LVal scale) {
     LBuild *b = &c->k.b;
     LVal sum = NO_LVAL, shares = NO_LVAL, zero = lb_const(b, f32, 0);
     Idx k;
     if (c->log_softmax) {
-        sum = lb_convert(b, DT_F32, sum_exps(c));
+        sum = sum_exps(c);
         shares = sum_shares(c);
+        scale = lb_op2(b, LOP_DIV, scale, sum);
     }
     each_class(c, &k);
-    LVal d = lb_op1(b, LOP_NEG, class_share(c, k));
+    LVal d = lb_op1(b, LOP_NEG, lb_convert(b, DT_F64, class_share(c, k)));
     if (c->log_softmax) {
         LVal e = lb_exp(b, lb_op2(b, LOP_SUB, input_at(c, k), c->max));
-        d = lb_mad(b, lb_op2(b, LOP_DIV, e, sum), shares, d);
+        LVal own = lb_op2(b, LOP_MUL, lb_convert(b, DT_F64, e), shares);
+        d = lb_mad(b, d, sum, own);
     }
-    d = lb_op2(b, LOP_MUL, d, scale);
+    d = lb_convert(b, DT_F32, lb_op2(b, LOP_MUL, d, scale));
     if (!c->a->probabilities)
         d = lb_select(b, c->valid, d, zero);
     lb_store(b, out, class_index(c, k), d);
@@ -276,7 +280,7 @@ bool lower_class_loss_backward(Lower *lw, const Node *n) {
     LBuild *b = &c.k.b;
     open_rows(&c);
     LVal v = weighs ? lb_load(b, f64, factor, lb_c(b, 0)) : plain_scale(&c);
-    row_gradient(&c, out, lb_convert(b, DT_F32, v));
+    row_gradient(&c, out, v);
     lines_close(b);
     return loss_end(&c.k);
 }

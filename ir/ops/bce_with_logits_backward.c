@@ -1,5 +1,6 @@
 /* bce_with_logits_backward: the gradient of bce_with_logits by its input, times the first of the step's
- * numbers: (1 + (pos_weight - 1) y) sigmoid(x) - pos_weight y, times weight. */
+ * numbers: weight times (1 - y) sigmoid(x) - pos_weight y sigmoid(-x), which does not cancel where y is 0
+ * or 1. */
 #include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 #include <math.h>
@@ -12,7 +13,7 @@ static const AttrRow rows[] = {
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     double w = a->weight ? extra[0] : 1, p = a->pos_weight ? extra[a->weight] : 1;
-    return w * ((1 + (p - 1) * y) / (1 + exp(-x)) - p * y);
+    return w * ((1 - y) / (1 + exp(-x)) - p * y / (1 + exp(x)));
 }
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
@@ -21,15 +22,16 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 
 static LVal build(LBuild *b, const ElementLossAttrs *a, LVal input, LVal target, const LVal *extra) {
     LType t = lb_type(b, input);
-    LVal one = lb_const(b, t, 1), positive = target, factor = one;
-    LVal e = lb_exp(b, lb_op1(b, LOP_NEG, input));
-    if (a->pos_weight) {
-        LVal more = lb_op2(b, LOP_SUB, extra[a->weight], one);
-        factor = lb_mad(b, more, target, one);
+    LVal one = lb_const(b, t, 1), size = lb_op1(b, LOP_ABS, input), positive = target;
+    LVal e = lb_exp(b, lb_op1(b, LOP_NEG, size));
+    LVal large = lb_op2(b, LOP_DIV, one, lb_op2(b, LOP_ADD, one, e)); /* sigmoid(size) */
+    LVal small = lb_op2(b, LOP_MUL, e, large);                        /* sigmoid(-size) */
+    LVal below = lb_op2(b, LOP_CMPLT, input, lb_const(b, t, 0));
+    LVal yes = lb_select(b, below, small, large), no = lb_select(b, below, large, small);
+    if (a->pos_weight)
         positive = lb_op2(b, LOP_MUL, extra[a->weight], target);
-    }
-    LVal sigmoid = lb_op2(b, LOP_DIV, factor, lb_op2(b, LOP_ADD, one, e));
-    LVal d = lb_op2(b, LOP_SUB, sigmoid, positive);
+    LVal pull = lb_op1(b, LOP_NEG, lb_op2(b, LOP_MUL, positive, no));
+    LVal d = lb_mad(b, lb_op2(b, LOP_SUB, one, target), yes, pull);
     return a->weight ? lb_op2(b, LOP_MUL, d, extra[0]) : d;
 }
 
