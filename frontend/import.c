@@ -12,9 +12,10 @@ static bool ends_with(const char *s, const char *end) {
 }
 
 bool check_classes(const Graph *g, const Loc *loc) {
-    if (!g->n_classes || !g->outputs.len)
+    const uint32_t first = strcmp(g->entry, "infer") != 0; /* in training behind the loss */
+    if (!g->n_classes || g->outputs.len <= first)
         return true;
-    const GraphOutput *o = &g->outputs.data[0];
+    const GraphOutput *o = &g->outputs.data[first];
     const Type *t = &g->values.data[o->value].type;
     const int at = t->rank > 0 && t->dim[0].by_n; /* behind the batch */
     const int64_t features = t->rank > at ? t->dim[at].size : 1;

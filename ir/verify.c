@@ -441,10 +441,21 @@ static bool check_same_unit(Check *c, const Graph *a, const Graph *b) {
     return same || fault(c, "%s and %s differ in name, batch or classes", a->entry, b->entry);
 }
 
+/* There is one vector of numbers of a step. */
+static bool check_hyper(Check *c, const Graph *a, const Graph *b) {
+    const Value *x = &a->values.data[a->hyper], *y = &b->values.data[b->hyper];
+    return type_equal(&x->type, &y->type) ||
+           fault(c, "%%%s is %s in %s and %s in %s", y->name, type_text(c, &x->type), a->entry,
+                 type_text(c, &y->type), b->entry);
+}
+
 static bool check_chain(const Graph *first) {
     Check c = {.g = first, .place = "", .ok = true};
-    const Graph *called = NULL;
+    const Graph *called = NULL, *told = NULL;
     for (const Graph *g = first; g && c.ok; g = g->next) {
+        if (told && g->hyper != NO_VALUE)
+            check_hyper(&c, told, g);
+        told = g->hyper != NO_VALUE ? g : told;
         for (const Graph *h = first; h != g && c.ok; h = h->next)
             if (!strcmp(h->entry, g->entry) || !strcmp(h->entry, "infer") || !strcmp(g->entry, "infer"))
                 fault(&c, "%s and %s cannot be together", h->entry, g->entry);

@@ -170,11 +170,22 @@ static bool lower_load_node(Split *s, const Node *n) {
     return op_desc(n->op)->lower(&s->lw, n);
 }
 
+/* A node that updates a trained parameter says by its attribute `group` which group that is in. */
+static void note_group(Split *s, const Node *n) {
+    const AttrTable *t = &op_desc(n->op)->attrs;
+    ModBuf *b = &s->lw.m->bufs.data[s->at_call[n->operands[0]]];
+    for (uint32_t i = 0; i < t->count && b->kind == MB_STATE && b->role == ROLE_PARAM; i++)
+        if (t->rows[i].kind == ATTR_INT && !strcmp(t->rows[i].name, "group"))
+            b->group = (uint32_t)*(const int64_t *)((const char *)n->attrs + t->rows[i].offset);
+}
+
 /* What a node writes in place stays where it is. */
 static uint32_t result_buf(Split *s, const Node *n) {
     const Value *v = &s->g->values.data[n->result];
-    if (op_desc(n->op)->writes)
+    if (op_desc(n->op)->writes) {
+        note_group(s, n);
         return s->at_call[n->operands[0]];
+    }
     const int32_t out = s->output[n->result];
     return out >= 0 ? (uint32_t)out : add_buf(s, v, MB_WORK, v->name);
 }

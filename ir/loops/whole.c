@@ -65,21 +65,26 @@ static bool gives_loss(const LoopModule *m) {
            fault(m, "the first output of @%s is not the loss, an f32[1]%s", m->name, "");
 }
 
+/* A module infers or trains. */
 static bool is_complete(const LoopModule *m) {
     static const char *const training[] = {"backward", "apply", "eval"};
-    if (has_entry(m, "infer"))
+    const bool infer = has_entry(m, "infer");
+    int missing = -1, any = 0;
+    for (int i = 0; i < 3; i++)
+        if (has_entry(m, training[i]))
+            any++;
+        else
+            missing = i;
+    if (infer && any)
+        return fault(m, "module @%s has entries of training beside @%s", m->name, "infer");
+    if (infer)
         return entry_is_complete(m, "infer");
-    bool any = false;
+    if (!any || missing >= 0)
+        return fault(m, "module @%s has no entry @%s", m->name, any ? training[missing] : "infer");
+    bool ok = gives_loss(m);
     for (int i = 0; i < 3; i++)
-        any |= has_entry(m, training[i]);
-    if (!any)
-        return fault(m, "module @%s has no entry @%s", m->name, "infer");
-    for (int i = 0; i < 3; i++)
-        if (!has_entry(m, training[i]))
-            return fault(m, "module @%s has no entry @%s", m->name, training[i]);
-        else if (!entry_is_complete(m, training[i]))
-            return false;
-    return gives_loss(m);
+        ok &= entry_is_complete(m, training[i]);
+    return ok;
 }
 
 bool loops_verify_file(const LoopModule *m) {
