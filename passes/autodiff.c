@@ -136,13 +136,23 @@ static NodeId *find_first_uses(const Grad *gr, uint32_t nodes) {
     return first;
 }
 
+/* A gradient for each parameter that is trained, in their order. */
+static void declare_gradients(Graph *g) {
+    for (uint32_t i = 0, n = g->states.len; i < n; i++) {
+        const Value v = *graph_value(g, g->states.data[i]);
+        if (v.role == ROLE_PARAM)
+            graph_state(g, ROLE_GRAD, intern_f(g->cx, "%s.grad", v.name), intern_f(g->cx, "grad/%s", v.key),
+                        v.type, v.loc);
+    }
+}
+
 /* The gradient of parameter p goes into its state. */
 static bool accumulate(Grad *gr, const Node *n, ValueId p, ValueId accumulated) {
     Graph *g = gr->g;
-    const Value v = *graph_value(g, p);
-    const char *name = intern_f(g->cx, "%s.grad", v.name), *key = intern_f(g->cx, "grad/%s", v.key);
-    const ValueId operands[3] = {graph_state(g, ROLE_GRAD, name, key, v.type, v.loc), gr->of[p], accumulated};
-    name = intern_f(g->cx, "%s.grad_total", v.name);
+    const Value *v = graph_value(g, p);
+    const ValueId state = autodiff_find_state(g, ROLE_GRAD, intern_f(g->cx, "grad/%s", v->key));
+    const ValueId operands[3] = {state, gr->of[p], accumulated};
+    const char *name = intern_f(g->cx, "%s.grad_total", v->name);
     const ValueId total = graph_node(g, OP_accumulate, operands, 3, NULL, name, n->loc);
     if (total != NO_VALUE)
         graph_def(g, total)->name = n->name;
@@ -196,6 +206,7 @@ static Graph *make_backward(const Autodiff *ad) {
     uint32_t made = 0;
     if (!emit_leaves(&e))
         return NULL;
+    declare_gradients(g);
     const ValueId accumulated = autodiff_counter(g, "accumulated");
     e.gr.calls = autodiff_counter(g, "calls");
     e.gr.seed = autodiff_counter(g, "seed");

@@ -112,6 +112,14 @@ static bool all_weights(Emit *e, ValueId *operands, uint32_t *count) {
     return !bce || add_weights(e, "pos_weight", s->pos_weight, s->n_pos_weight, operands, count);
 }
 
+/* A node that profiles and messages call "loss". */
+static ValueId loss_node(Emit *e, OpId op, const ValueId *operands, uint32_t n, const void *attrs,
+                         const char *name) {
+    Loc loc = e->ad->spec->loss.loc;
+    loc.name = "loss";
+    return graph_node(e->gr.g, op, operands, n, attrs, name, loc);
+}
+
 ValueId autodiff_loss(Emit *e) {
     static const OpId ops[] = {
         [LOSS_CROSS_ENTROPY] = OP_cross_entropy,
@@ -127,12 +135,11 @@ ValueId autodiff_loss(Emit *e) {
     ValueId operands[4] = {scores, e->target};
     uint32_t n = 2;
     LossAttrs attrs;
-    if (is_by_index(s) &&
-        graph_node(e->gr.g, OP_check_label, &e->target, 1, &labels, "label.check", s->loc) == NO_VALUE)
+    if (is_by_index(s) && loss_node(e, OP_check_label, &e->target, 1, &labels, "label.check") == NO_VALUE)
         return NO_VALUE;
     if (!all_weights(e, operands, &n))
         return NO_VALUE;
-    return graph_node(e->gr.g, ops[s->kind], operands, n, loss_attrs(s, &attrs), "loss", s->loc);
+    return loss_node(e, ops[s->kind], operands, n, loss_attrs(s, &attrs), "loss");
 }
 
 /* Its operands are those of the loss, with the numbers of the step in third place. */
@@ -152,6 +159,5 @@ ValueId autodiff_loss_backward(Emit *e, ValueId loss) {
     LossAttrs attrs;
     for (uint32_t i = 2; i < n->n_operands; i++)
         operands[i + 1] = n->operands[i];
-    return graph_node(g, ops[s->kind], operands, n->n_operands + 1, loss_attrs(s, &attrs), "loss.grad",
-                      s->loc);
+    return loss_node(e, ops[s->kind], operands, n->n_operands + 1, loss_attrs(s, &attrs), "loss.grad");
 }

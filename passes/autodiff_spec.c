@@ -17,9 +17,8 @@ static const char *nearest(const Autodiff *ad, const char *pattern) {
     return diag_nearest(pattern, names, n);
 }
 
-/* Each pattern names a parameter. `what`: "freeze" */
-static bool check_patterns(const Autodiff *ad, const char *const *patterns, uint32_t n, const Loc *loc,
-                           const char *what) {
+/* Each pattern names a parameter. */
+static bool check_patterns(const Autodiff *ad, const char *const *patterns, uint32_t n, const Loc *loc) {
     const Graph *g = ad->g;
     for (uint32_t i = 0; i < n; i++) {
         bool found = false;
@@ -30,7 +29,7 @@ static bool check_patterns(const Autodiff *ad, const char *const *patterns, uint
         if (found)
             continue;
         const char *near = nearest(ad, patterns[i]);
-        diag_error(&ad->cx->diag, DIAG_NO_MATCH, loc, "%s: no parameter is called \"%s\"", what, patterns[i]);
+        diag_error(&ad->cx->diag, DIAG_NO_MATCH, loc, "no parameter is called \"%s\"", patterns[i]);
         return near && diag_hint(&ad->cx->diag, "did you mean \"%s\"?", near);
     }
     return true;
@@ -41,7 +40,7 @@ static bool check_groups(const Autodiff *ad) {
     const OptimizerSpec *o = &ad->spec->optimizer;
     for (uint32_t k = 1; k < o->n_groups; k++) {
         const GroupSpec *group = &o->groups[k];
-        if (!check_patterns(ad, group->patterns, group->n_patterns, &group->loc, "parameter group"))
+        if (!check_patterns(ad, group->patterns, group->n_patterns, &group->loc))
             return false;
         for (uint32_t i = 0; i < ad->g->params.len; i++) {
             const Value *v = &ad->g->values.data[ad->g->params.data[i]];
@@ -79,7 +78,7 @@ bool autodiff_spec(Autodiff *ad) {
     const TrainSpec *spec = ad->spec;
     bool any = false;
     ad->trained = NEW_ARRAY(&ad->cx->arena, bool, g->values.len + 1);
-    if (!check_patterns(ad, spec->freeze, spec->n_freeze, &spec->freeze_loc, "freeze") || !check_groups(ad))
+    if (!check_patterns(ad, spec->freeze, spec->n_freeze, &spec->freeze_loc) || !check_groups(ad))
         return false;
     for (uint32_t i = 0; i < g->params.len; i++) {
         const Value *v = &g->values.data[g->params.data[i]];
