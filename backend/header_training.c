@@ -69,7 +69,7 @@ static void put_state_init(Header *h) {
               " * memory and the counters as they begin. `seed` is that of dropout. */\n"
               "int %s_state_init(void *state, size_t state_bytes, uint64_t seed);\n\n",
               h->upper,
-              h->o->training->initial ? "parameters and statistics as they are in the object"
+              has_initial(h->m, h->o) ? "parameters and statistics as they are in the object"
                                       : "parameters and statistics zero, for the caller to write",
               h->name);
 }

@@ -128,6 +128,8 @@ uint64_t state_word(const Emit *e);
 int64_t role_elems(const LoopModule *m, StateRole role);
 /* Bytes of the parameters and statistics, with which the tensors begin. */
 uint64_t initial_bytes(const LoopModule *m);
+/* Are any of them embedded? */
+bool has_initial(const LoopModule *m, const ObjectOptions *o);
 /* Write parameters and statistics there. */
 void initial_fill(const Emit *e, char *block);
 LLVMValueRef emit_state_init(Emit *e);

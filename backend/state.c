@@ -59,6 +59,13 @@ static bool is_initial(const ModBuf *b) {
     return b->kind == MB_STATE && (b->role == ROLE_PARAM || b->role == ROLE_BUFFER);
 }
 
+bool has_initial(const LoopModule *m, const ObjectOptions *o) {
+    for (uint32_t i = 0; i < m->bufs.len && o->training->initial; i++)
+        if (is_initial(&m->bufs.data[i]) && o->training->initial[i])
+            return true;
+    return false;
+}
+
 uint64_t initial_bytes(const LoopModule *m) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < m->bufs.len; i++) {

@@ -143,9 +143,9 @@ static LLVMValueRef emit_arrays(Emit *e, const Work *w) {
 }
 
 bool emit_training(Emit *e, LLVMValueRef prepare) {
-    uint64_t bytes = e->o->training->initial ? initial_bytes(e->m) : 0;
-    if (bytes) {
-        e->initial = const_block(e, "initial", NULL, bytes, 64); /* filled in once the object is made */
+    if (has_initial(e->m, e->o)) {
+        e->initial =
+            const_block(e, "initial", NULL, initial_bytes(e->m), 64); /* filled in once the object is made */
         LLVMSetSection(e->initial, INITIAL_SECTION);
         LLVMSetExternallyInitialized(e->initial, true); /* no pass may copy the zeros that stand there */
     }
