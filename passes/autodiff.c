@@ -19,9 +19,10 @@ Graph *autodiff_graph(const Autodiff *ad, const char *entry) {
 }
 
 ValueId autodiff_find_state(const Graph *g, StateRole role, const char *key) {
+    key = intern(g->cx, key);
     for (uint32_t i = 0; i < g->states.len; i++) {
         const Value *v = &g->values.data[g->states.data[i]];
-        if (v->role == role && !strcmp(v->key, key))
+        if (v->role == role && v->key == key)
             return g->states.data[i];
     }
     return NO_VALUE;

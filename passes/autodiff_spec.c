@@ -55,7 +55,7 @@ static bool check_groups(const Autodiff *ad) {
 
 /* Statistics are trained where a parameter of their batch norm is. One without parameters is trained unless
  * its statistics are frozen by name. */
-static void find_statistics(Autodiff *ad) {
+static bool find_statistics(Autodiff *ad) {
     enum { WEIGHT = 1, BIAS, MEAN, VAR }; /* operands, as in ir/ops/batch_norm.c */
     const Graph *g = ad->g;
     for (uint32_t i = 0; i < g->nodes.len; i++) {
@@ -67,10 +67,15 @@ static void find_statistics(Autodiff *ad) {
         if (g->values.data[x[WEIGHT]].kind != VK_PARAM && g->values.data[x[BIAS]].kind != VK_PARAM)
             trained = g->values.data[x[MEAN]].kind == VK_BUFFER &&
                       !train_matches_any(ad->spec->freeze, ad->spec->n_freeze, g->values.data[x[MEAN]].key);
-        for (int k = MEAN; k <= VAR; k++)
-            if (g->values.data[x[k]].kind == VK_BUFFER)
-                ad->trained[x[k]] = trained;
+        for (int k = MEAN; trained && k <= VAR; k++) {
+            if (g->values.data[x[k]].kind != VK_BUFFER)
+                return diag_error(&ad->cx->diag, DIAG_NO_GRADIENT, &n->loc,
+                                  "batch_norm is trained, but its statistic %%%s is not a buffer",
+                                  g->values.data[x[k]].name);
+            ad->trained[x[k]] = true;
+        }
     }
+    return true;
 }
 
 bool autodiff_spec(Autodiff *ad) {
@@ -89,6 +94,5 @@ bool autodiff_spec(Autodiff *ad) {
     if (!any)
         return diag_error(&ad->cx->diag, DIAG_NOTHING_TRAINED, &spec->freeze_loc,
                           g->params.len ? "every parameter is frozen" : "the model has no parameters");
-    find_statistics(ad);
-    return true;
+    return find_statistics(ad);
 }
