@@ -91,9 +91,6 @@ bool lower_linear_plain(Lower *lw, const Node *n);     /* conv_plain.c: rows tim
 bool lower_softmax(Lower *lw, const Node *n);          /* softmax.c */
 bool lower_softmax_backward(Lower *lw, const Node *n); /* softmax_backward.c */
 bool lower_dropout(Lower *lw, const Node *n);          /* philox.c: dropout_train */
-/* philox.c: the function of ten rounds; counter and key are u32 of the same lanes, `counter` is overwritten
- * by the result. */
-void lower_philox(LBuild *b, LVal counter[4], const LVal key[2]);
 
 /* class_loss.c: cross_entropy and nll_loss, and their gradients. */
 bool lower_class_loss(Lower *lw, const Node *n);

@@ -13,7 +13,8 @@ static LVal word(LBuild *b, LVal like, uint32_t v) {
     return lb_const_int(b, (LType){DT_U32, lb_type(b, like).lanes}, v);
 }
 
-void lower_philox(LBuild *b, LVal counter[4], const LVal key[2]) {
+/* Ten rounds; `counter` is overwritten by the four numbers. */
+static void philox(LBuild *b, LVal counter[4], const LVal key[2]) {
     LVal key0 = key[0], key1 = key[1];
     for (int r = 0; r < PHILOX_ROUNDS; r++) {
         LVal mul0 = word(b, key0, PHILOX_MUL0), mul1 = word(b, key0, PHILOX_MUL1);
@@ -70,7 +71,7 @@ static void draw(Drop *d, Idx sample, LVal group, LVal numbers[4]) {
     numbers[1] = group;
     numbers[2] = lb_splat(b, lb_convert(b, DT_U32, calls), lanes);
     numbers[3] = word(b, group, (uint32_t)d->a->layer);
-    lower_philox(b, numbers, key);
+    philox(b, numbers, key);
 }
 
 /* x where number * 2^-32 >= p, scaled, else 0. */
@@ -91,7 +92,7 @@ static LVal drop(Drop *d, LVal x, LVal number) {
 static LVal zip(LBuild *b, LVal even, LVal odd) {
     uint8_t lane[64];
     const uint8_t lanes = lb_type(b, even).lanes;
-    for (int i = 0; i < lanes; i++) {
+    for (size_t i = 0; i < lanes; i++) {
         lane[2 * i] = (uint8_t)i;
         lane[2 * i + 1] = (uint8_t)(lanes + i);
     }
