@@ -135,8 +135,8 @@ static Kernel *fine_kernel(Context *cx) {
 
 /* ---- The module ---- */
 
-static const float known[COLS] = {1, 2, -1, 0.5F}, first_w[COLS] = {0.25F, 1, -2, 3},
-                   first_mean[COLS] = {1, 2, 3, 4};
+static const float known[16] = {1, 2, -1, 0.5F}; /* a block of weights: whole cache lines */
+static const float first_w[COLS] = {0.25F, 1, -2, 3}, first_mean[COLS] = {1, 2, 3, 4};
 
 enum { X, LABEL, LOSS, Y, HYPER, W, MEAN, SUM, GRAD, STEP, ACCUMULATED, SEED, KNOWN, STATUS, BUFS };
 

@@ -215,8 +215,27 @@ Test(runtime, conversions) {
     memcpy(raw + 1, whole, sizeof whole);
     cnnrt_to_f32(out, raw + 1, CNNRT_I64, 2);
     cr_expect(out[0] == -7.0f && out[1] == 0x1p20f);
-    for (int i = -1; i < 14; i++)
-        cr_expect(cnnrt_strerror(i) && cnnrt_strerror(i)[0]);
+    for (int i = CNNRT_OK; i <= CNNRT_E_OPTIONS; i++)
+        cr_expect(strcmp(cnnrt_strerror(i), "unknown status") != 0);
+    cr_expect_str_eq(cnnrt_strerror(-1), "unknown status");
+    cr_expect_str_eq(cnnrt_strerror(CNNRT_E_OPTIONS + 1), "unknown status");
+}
+
+/* ---- State ---- */
+
+Test(runtime, state_tensors_are_found) {
+    static const cnnrt_state_tensor state[] = {{.tensor = {.name = "w"}, .role = CNNRT_PARAM},
+                                               {.tensor = {.name = "step"}, .role = CNNRT_PARAM},
+                                               {.tensor = {.name = "step"}, .role = CNNRT_COUNTER}};
+    static const cnnrt_training training = {.struct_size = sizeof training, .n_state = 3, .state = state};
+    cnnrt_model m = {.struct_size = sizeof m, .training = &training};
+    cr_expect_eq(cnnrt_state_find(&m, CNNRT_PARAM, "w"), &state[0]);
+    cr_expect_eq(cnnrt_state_find(&m, CNNRT_COUNTER, "step"), &state[2]);
+    cr_expect_null(cnnrt_state_find(&m, CNNRT_GRAD, "w"));
+    m.struct_size = offsetof(cnnrt_model, training);
+    cr_expect_null(cnnrt_state_find(&m, CNNRT_PARAM, "w"));
+    m = (cnnrt_model){.struct_size = sizeof m};
+    cr_expect_null(cnnrt_state_find(&m, CNNRT_PARAM, "w"));
 }
 
 /* ---- prepare ---- */
@@ -252,6 +271,11 @@ static int run_prepare(const char *header, size_t data_bytes, size_t cut, float 
         cr_expect_eq(cnnrt_prepare(&m, f, size, weights + 1, 64, work, bytes, NULL, 0),
                      CNNRT_E_WORKSPACE_ALIGN);
         cr_expect_eq(cnnrt_prepare(&m, f, size, NULL, 64, work, bytes, NULL, 0), CNNRT_E_NULL);
+        m.struct_size = offsetof(cnnrt_model, training); /* an object older than training */
+        cr_expect_eq(cnnrt_prepare(&m, f, size, weights, 64, work, bytes, NULL, 0), status);
+        m.struct_size -= 8;
+        cr_expect_eq(cnnrt_prepare(&m, f, size, weights, 64, work, bytes, NULL, 0), CNNRT_E_ABI);
+        m.struct_size = sizeof m;
         m.abi_version++;
         cr_expect_eq(cnnrt_prepare(&m, f, size, weights, 64, work, bytes, NULL, 0), CNNRT_E_ABI);
     }
