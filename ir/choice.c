@@ -32,7 +32,7 @@ const AttrTable choice_table = ATTR_TABLE(rows, Choice);
 /* ---- What each algorithm needs ---- */
 
 /* Tiles become straight code, so their sizes must stay bounded. */
-enum { MAX_DIRECT_TILE = 64, MAX_PRODUCT_TILE = 256, MAX_PLANAR_CHANNELS = 64 };
+enum { MAX_DIRECT_TILE = 64, MAX_PRODUCT_TILE = 256, MAX_PLANAR_CHANNELS = 64, MAX_PHASES = 4 };
 
 static bool all_f32(const Graph *g, const Node *n) {
     for (uint32_t i = 0; i < n->n_operands; i++)
@@ -80,6 +80,25 @@ static const char *product_fault(const Graph *g, const Node *n) {
     return g->values.data[n->operands[0]].type.rank == 2 ? NULL : "product needs an input of two dimensions";
 }
 
+/* Of conv2d_backward_input: its rows are those of a phase. */
+static const char *backward_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const ConvGradAttrs *at = n->attrs;
+    if (c->vectors * c->pixels > MAX_DIRECT_TILE)
+        return intern_f(g->cx, "direct takes tiles of at most %d vectors, not %lld times %lld",
+                        MAX_DIRECT_TILE, (long long)c->vectors, (long long)c->pixels);
+    if (c->ic_block || !c->block || at->conv.groups > 1 || at->conv.dilation.v[0] > 1 ||
+        at->conv.dilation.v[1] > 1 || at->conv.stride.v[0] > MAX_PHASES || at->conv.stride.v[1] > MAX_PHASES)
+        return intern_f(g->cx,
+                        "direct is for blocks of one group, without dilation and ic_block, and strides up "
+                        "to %d",
+                        MAX_PHASES);
+    int64_t most = (at->size.v[0] + at->conv.stride.v[0] - 1) / at->conv.stride.v[0];
+    return c->rows <= most ? NULL
+                           : intern_f(g->cx, "rows is %lld, but a phase of the result has %lld",
+                                      (long long)c->rows, (long long)most);
+}
+
 /* Of conv2d_backward_weight. */
 static const char *weight_fault(const Graph *g, const Node *n) {
     const Choice *c = n->choice;
@@ -107,7 +126,8 @@ const char *choice_fault(const Graph *g, const Node *n) {
         return why;
     const char *name = algorithms[c->algorithm];
     bool weight = direct && n->op == OP_conv2d_backward_weight;
-    if (n->op != (direct ? OP_conv2d : OP_linear) && !weight)
+    bool input = direct && n->op == OP_conv2d_backward_input;
+    if (n->op != (direct ? OP_conv2d : OP_linear) && !weight && !input)
         return intern_f(g->cx, "%s is no algorithm of %s", name, op_desc(n->op)->name);
     if (n->prologue)
         return intern_f(g->cx, "%s takes no prologue", name);
@@ -117,5 +137,7 @@ const char *choice_fault(const Graph *g, const Node *n) {
         return weight_fault(g, n);
     if (c->vectors < 1 || c->pixels < 1 || c->rows < 1)
         return intern_f(g->cx, "%s needs vectors, pixels and rows, each at least 1", name);
+    if (input)
+        return backward_fault(g, n);
     return direct ? direct_fault(g, n) : product_fault(g, n);
 }

@@ -177,7 +177,6 @@ typedef struct FlipWeightAttrs {
 
 typedef struct DilateAttrs {
     IntList stride; /* 2 */
-    IntList extra;  /* 2: zero rows below, zero columns on the right */
 } DilateAttrs;
 
 typedef struct ClassLossAttrs { /* cross_entropy, nll_loss and their gradients */

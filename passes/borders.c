@@ -1,6 +1,8 @@
 /* Border needs: a fact that `choose` and `layout` share. */
 #include "passes/borders.h"
-#include "ir/op.h"
+#include "ir/lower/lower.h"
+
+#include <string.h>
 
 enum { BORDER_MAX = 64 }; /* wider paddings go to the plain nest */
 
@@ -32,16 +34,38 @@ bool conv_weight_can_be_direct(const Graph *g, const Node *n, int64_t lanes) {
     return at->groups == 1 || (w->dim[1].size % lanes == 0 && (w->dim[0].size / at->groups) % lanes == 0);
 }
 
-/* The padding of a direct node, and the operand that must carry it; NULL: none. */
-static const IntList *border_of(const Graph *g, const Node *n, uint32_t *operand) {
-    bool weight = n->op == OP_conv2d_backward_weight;
-    if (!weight && !is_direct(g, n))
-        return NULL;
-    if (weight && !(n->choice ? n->choice->algorithm == ALGO_DIRECT : conv_weight_can_be_direct(g, n, 4)))
-        return NULL;
-    *operand = weight;
-    return weight ? &((const ConvGradAttrs *)n->attrs)->conv.padding
-                  : &((const Conv2dAttrs *)n->attrs)->padding;
+bool conv_input_can_be_direct(const Graph *g, const Node *n) {
+    enum { MAX_STRIDE = 4 }; /* each phase is code of its own */
+    const Conv2dAttrs *at = &((const ConvGradAttrs *)n->attrs)->conv;
+    const Type *w = &g->values.data[n->operands[1]].type, *dy = &g->values.data[n->operands[0]].type;
+    int64_t border[4];
+    conv_input_border(n->attrs, dy, w, border);
+    for (int i = 0; i < 4; i++)
+        if (border[i] > BORDER_MAX || at->stride.v[i % 2] > MAX_STRIDE || at->dilation.v[i % 2] > 1)
+            return false;
+    return w->dtype == DT_F32 && at->groups == 1;
+}
+
+static bool chosen(const Node *n, bool can) {
+    return n->choice ? n->choice->algorithm == ALGO_DIRECT : can;
+}
+
+/* The border that a direct node reads around an operand, whose number is returned; -1: none. */
+static int border_of(const Graph *g, const Node *n, int64_t border[4]) {
+    const IntList *padding = NULL;
+    if (n->op == OP_conv2d && is_direct(g, n))
+        padding = &((const Conv2dAttrs *)n->attrs)->padding;
+    if (n->op == OP_conv2d_backward_weight && chosen(n, conv_weight_can_be_direct(g, n, 4)))
+        padding = &((const ConvGradAttrs *)n->attrs)->conv.padding;
+    if (padding) {
+        memcpy(border, padding->v, 4 * sizeof *border);
+        return n->op != OP_conv2d;
+    }
+    if (n->op != OP_conv2d_backward_input || !chosen(n, conv_input_can_be_direct(g, n)))
+        return -1;
+    conv_input_border(n->attrs, &g->values.data[n->operands[0]].type, &g->values.data[n->operands[1]].type,
+                      border);
+    return 0;
 }
 
 static void widen(uint16_t *side, int64_t padding) {
@@ -53,15 +77,15 @@ Border *border_needs(const Graph *g) {
     Border *need = NEW_ARRAY(&g->cx->arena, Border, g->values.len);
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];
-        uint32_t operand;
-        const IntList *padding = border_of(g, n, &operand);
-        if (!padding)
+        int64_t border[4];
+        int operand = border_of(g, n, border);
+        if (operand < 0)
             continue;
         Border *b = &need[n->operands[operand]];
-        widen(&b->top, padding->v[0]);
-        widen(&b->left, padding->v[1]);
-        widen(&b->bottom, padding->v[2]);
-        widen(&b->right, padding->v[3]);
+        widen(&b->top, border[0]);
+        widen(&b->left, border[1]);
+        widen(&b->bottom, border[2]);
+        widen(&b->right, border[3]);
     }
     return need;
 }

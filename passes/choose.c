@@ -90,7 +90,7 @@ static void choose_ic_block(const Target *t, Choice *c, const Type *w, const Typ
  * pointwise nodes follow what they read. `planar` knows the values before. */
 static bool stays_planar(const Graph *g, const Node *n, int32_t algorithm, const bool *planar) {
     const OpDesc *op = op_desc(n->op);
-    if (n->op == OP_conv2d)
+    if (n->op == OP_conv2d || n->op == OP_conv2d_backward_input)
         return algorithm != ALGO_DIRECT;
     if (op->flags & OP_POOL)
         return planar[n->operands[0]];
@@ -131,6 +131,24 @@ static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const 
     }
     choose_order(t, &c, &in, w, &rows, ceil_div(y->dim[1].size, c.vectors * lanes));
     choose_ic_block(t, &c, w, y);
+    return c;
+}
+
+/* The gradient of a convolution's input: a convolution for each phase of a stride. */
+static Choice choose_conv_input(const Target *t, const Graph *g, const Node *n) {
+    int64_t lanes = target_lanes(t, 4);
+    if (!conv_input_can_be_direct(g, n))
+        return (Choice){.algorithm = ALGO_PLAIN};
+    const Conv2dAttrs *at = &((const ConvGradAttrs *)n->attrs)->conv;
+    const Type *dy = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
+    Type phase = g->values.data[n->result].type;
+    Choice c = {.algorithm = ALGO_DIRECT, .block = lanes};
+    for (int i = 0; i < 2; i++)
+        phase.dim[2 + i].size = ceil_div(phase.dim[2 + i].size, at->stride.v[i]);
+    Tile tile = best_tile(t, phase.dim[3].size, ceil_div(phase.dim[1].size, lanes));
+    c.vectors = tile.vectors;
+    c.pixels = tile.pixels;
+    choose_order(t, &c, dy, w, &phase, ceil_div(phase.dim[1].size, c.vectors * lanes));
     return c;
 }
 
@@ -238,6 +256,8 @@ bool pass_choose(Unit *u) {
             c = choose_conv(u->target, g, n, need, planar);
         else if (n->op == OP_conv2d_backward_weight)
             c = choose_conv_weight(u->target, g, n, planar);
+        else if (n->op == OP_conv2d_backward_input)
+            c = choose_conv_input(u->target, g, n);
         else if (n->op == OP_linear)
             c = choose_product(u->target, g, n);
         if (c.algorithm != ALGO_NONE)

@@ -31,7 +31,7 @@ static bool is_pointwise(const Node *n) {
 /* Which producer to prefer for a pointwise node with two: those that have arithmetic to hide behind. */
 static int producer_rank(const Node *n) {
     const uint32_t flags = op_desc(n->op)->flags;
-    if (n->op == OP_conv2d || n->op == OP_linear)
+    if (n->op == OP_conv2d || n->op == OP_conv2d_backward_input || n->op == OP_linear)
         return 3;
     return flags & (OP_POOL | OP_ROOT) ? 2 : flags & OP_POINTWISE ? 1 : 0;
 }

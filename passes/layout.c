@@ -163,6 +163,16 @@ static void plan_conv_weight(Layouts *ls, const Node *n, Plan *p) {
         n->choice->block ? as_blocked(ls, p->operands[1], b, n) : as_planar(ls, p->operands[1], b, n);
 }
 
+static void plan_conv_input(Layouts *ls, const Node *n, Plan *p) {
+    int64_t border[4];
+    conv_input_border(n->attrs, type_of(ls, p->operands[0]), type_of(ls, p->operands[1]), border);
+    Border b = {(uint16_t)border[0], (uint16_t)border[1], (uint16_t)border[2], (uint16_t)border[3]};
+    p->blocked = true;
+    p->operands[0] = as_blocked(ls, p->operands[0], b, n);
+    Type w = lower_packed_backward(*type_of(ls, p->operands[1]), n->choice, ls->lanes);
+    p->operands[1] = reordered(ls, p->operands[1], w, n);
+}
+
 static void plan_product(Layouts *ls, const Node *n, Plan *p) {
     int64_t group = n->choice->vectors * ls->lanes;
     p->operands[0] = as_dense(ls, p->operands[0], n);
@@ -191,6 +201,8 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
     if (algorithm == ALGO_DIRECT) {
         if (n->op == OP_conv2d)
             plan_conv(ls, n, p);
+        else if (n->op == OP_conv2d_backward_input)
+            plan_conv_input(ls, n, p);
         else
             plan_conv_weight(ls, n, p);
         done = own;

@@ -171,7 +171,7 @@ bool lower_conv_input_plain(Lower *lw, const Node *n) {
     x[2] = lb_for(b, FOR_SERIAL, "ih", zero, lb_c(b, g.in[0]), 1);
     x[3] = lb_for(b, FOR_SERIAL, "iw", zero, lb_c(b, g.in[1]), 1);
     Pos at = {.coord = x, .lane_dim = 3, .lanes = 1};
-    lower_store(&lk, input_sum(&g, x), &at);
+    lower_store(&lk, lower_epilogue(&lk, input_sum(&g, x), &at), &at);
     lb_end(b);
     lb_end(b);
     lb_end(b);

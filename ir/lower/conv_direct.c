@@ -2,8 +2,21 @@
  * reduction runs over input blocks, kernel rows, kernel columns and the channels of a block. The input
  * carries its zero border in memory, so there are no edge cases; a planar input (few channels) is read as it
  * lies. Weights: [oc group][ic block][kh][kw][ic][vectors * lanes], planar [oc group][kh][kw][ic][vectors *
- * lanes]. */
+ * lanes].
+ *
+ * The gradient of the input is the same over the gradient of the output. Of a strided convolution only every
+ * stride-th tap meets an output, and which ones depends on the input's row and column modulo the stride:
+ * these phases are built one after the other, each a convolution of its own with fewer taps. */
 #include "ir/lower/lower.h"
+
+/* Rows or columns. Tap k of position p, of `count`, reads input p*step + k*tap_step + shift under the
+ * weight's row or column k*weight_step + weight_first; the result is at p*out_step + phase. */
+typedef struct Axis {
+    int64_t count, taps;
+    int64_t step, tap_step, shift;
+    int64_t weight_step, weight_first;
+    int64_t out_step, phase;
+} Axis;
 
 typedef struct Conv {
     LowerKernel *lk;
@@ -13,7 +26,9 @@ typedef struct Conv {
     int64_t groups_of_oc; /* OC / (vectors * lanes), rounded up */
     int64_t out_blocks;   /* channel blocks that the result has in memory */
     int64_t ic;           /* input channels of a group */
-    int64_t oh, ow, kh, kw;
+    bool backward;        /* conv2d_backward_input: outputs are the input's channels, inputs the output's */
+    Axis axis[2];
+    int64_t phases[2];
     Type flat[16];        /* types seen as one row, for 1x1 convolutions */
     Idx n, oc_group, row; /* of the tile being built */
     uint32_t partial;     /* sums between reduction blocks: [row of the task][column][vector], if ic_block */
@@ -24,8 +39,23 @@ typedef struct Conv {
 static Idx partial_at(Conv *cv, Idx ow, Idx v) {
     LBuild *b = &cv->lk->b;
     Idx row = lb_sub(b, cv->row, cv->first_row);
-    Idx pixel = lb_add(b, lb_mulc(b, row, cv->ow), ow);
+    Idx pixel = lb_add(b, lb_mulc(b, row, cv->axis[1].count), ow);
     return lb_mulc(b, lb_add(b, lb_mulc(b, pixel, cv->ch->vectors), v), cv->lk->lanes);
+}
+
+static Idx input_at(LBuild *b, const Axis *a, Idx position, Idx tap) {
+    Idx at = lb_add(b, lb_mulc(b, position, a->step), lb_mulc(b, tap, a->tap_step));
+    return lb_addc(b, at, a->shift);
+}
+
+static Idx weight_at(Conv *cv, Idx c, Idx kh, Idx kw) {
+    LBuild *b = &cv->lk->b;
+    Idx oc = lb_mulc(b, cv->oc_group, cv->ch->vectors * cv->lk->lanes);
+    Idx tap[2] = {kh, kw};
+    for (int i = 0; i < 2; i++)
+        tap[i] = lb_addc(b, lb_mulc(b, tap[i], cv->axis[i].weight_step), cv->axis[i].weight_first);
+    Idx coord[4] = {cv->backward ? c : oc, cv->backward ? oc : c, tap[0], tap[1]};
+    return lower_index(b, cv->lk->in[1], coord);
 }
 
 /* One multiply-add of the tile for input channel c at kernel position (kh, kw), pixels from column ow0. */
@@ -34,8 +64,7 @@ static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
     LowerKernel *lk = cv->lk;
     LBuild *b = &lk->b;
     int64_t V = cv->ch->vectors, L = lk->lanes;
-    Idx w_at =
-        lower_index(b, lk->in[1], (Idx[]){lb_mulc(b, cv->oc_group, V * L), lb_add(b, c, lane), kh, kw});
+    Idx w_at = weight_at(cv, lb_add(b, c, lane), kh, kw);
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, V), 1);
     lb_store(b, wreg, v, lb_load(b, cv->vec, lk->in_buf[1], lb_add(b, w_at, lb_mulc(b, v, L))));
     lb_end(b);
@@ -43,12 +72,8 @@ static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
     Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     Idx per_group = lb_divc(b, cv->oc_group, cv->groups_of_oc / cv->at->groups);
     Idx channel = lb_add(b, lb_mulc(b, per_group, cv->at->groups > 1 ? cv->ic : 0), lb_add(b, c, lane));
-    Idx ih = lb_add(b, lb_mulc(b, cv->row, cv->at->stride.v[0]), lb_mulc(b, kh, cv->at->dilation.v[0]));
-    Idx iw =
-        lb_add(b, lb_mulc(b, lb_add(b, ow0, p), cv->at->stride.v[1]), lb_mulc(b, kw, cv->at->dilation.v[1]));
-    Idx x_at = lower_index(b, lk->in[0],
-                           (Idx[]){cv->n, channel, lb_addc(b, ih, -cv->at->padding.v[0]),
-                                   lb_addc(b, iw, -cv->at->padding.v[1])});
+    Idx ih = input_at(b, &cv->axis[0], cv->row, kh), iw = input_at(b, &cv->axis[1], lb_add(b, ow0, p), kw);
+    Idx x_at = lower_index(b, lk->in[0], (Idx[]){cv->n, channel, ih, iw});
     LVal x = lb_splat(b, lb_load(b, (LType){DT_F32, 1}, lk->in_buf[0], x_at), (uint8_t)L);
     v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, V), 1);
     Idx a = lb_add(b, lb_mulc(b, p, V), v);
@@ -64,11 +89,11 @@ static void rank1_update(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, 
 static void reduce_block(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0, Idx c,
                          int64_t lanes) {
     LBuild *b = &cv->lk->b;
-    bool few = lanes * cv->kh <= 32 && lanes < 8;
-    Idx kh = few ? lb_c(b, 0) : lb_for(b, FOR_NOUNROLL, "kh", lb_c(b, 0), lb_c(b, cv->kh), 1);
-    Idx kw = lb_for(b, FOR_NOUNROLL, "kw", lb_c(b, 0), lb_c(b, cv->kw), 1);
+    bool few = lanes * cv->axis[0].taps <= 32 && lanes < 8;
+    Idx kh = few ? lb_c(b, 0) : lb_for(b, FOR_NOUNROLL, "kh", lb_c(b, 0), lb_c(b, cv->axis[0].taps), 1);
+    Idx kw = lb_for(b, FOR_NOUNROLL, "kw", lb_c(b, 0), lb_c(b, cv->axis[1].taps), 1);
     if (few)
-        kh = lb_for(b, FOR_UNROLL, "kh", lb_c(b, 0), lb_c(b, cv->kh), 1);
+        kh = lb_for(b, FOR_UNROLL, "kh", lb_c(b, 0), lb_c(b, cv->axis[0].taps), 1);
     Idx lane = lb_for(b, FOR_UNROLL, "ic", lb_c(b, 0), lb_c(b, lanes), 1);
     rank1_update(cv, acc, wreg, pixels, ow0, c, lane, kh, kw);
     lb_end(b);
@@ -123,10 +148,14 @@ static void store_pixels(Conv *cv, int64_t pixels, Idx ow0, const uint32_t *acc)
     if (guard)
         lb_if(b, IF_LT, block, lb_c(b, cv->out_blocks));
     Idx p = lb_for(b, acc ? FOR_UNROLL : FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
-    Idx coord[4] = {cv->n, lb_mulc(b, block, L), cv->row, lb_add(b, ow0, p)};
+    const Axis *rows = &cv->axis[0], *columns = &cv->axis[1];
+    Idx ow = lb_add(b, ow0, p), at[2] = {cv->row, ow};
+    at[0] = lb_addc(b, lb_mulc(b, at[0], rows->out_step), rows->phase);
+    at[1] = lb_addc(b, lb_mulc(b, at[1], columns->out_step), columns->phase);
+    Idx coord[4] = {cv->n, lb_mulc(b, block, L), at[0], at[1]};
     Pos pos = {.coord = coord, .lane_dim = 1, .lanes = (uint8_t)L};
     LVal r = acc ? lb_load(b, cv->vec, *acc, lb_add(b, lb_mulc(b, p, V), v))
-                 : lb_load(b, cv->vec, cv->partial, partial_at(cv, coord[3], v));
+                 : lb_load(b, cv->vec, cv->partial, partial_at(cv, ow, v));
     lower_store(lk, lower_epilogue(lk, r, &pos), &pos);
     lb_end(b);
     if (guard)
@@ -137,6 +166,8 @@ static void store_pixels(Conv *cv, int64_t pixels, Idx ow0, const uint32_t *acc)
 static void reduce_tile(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0) {
     LBuild *b = &cv->lk->b;
     int64_t block = cv->ch->block;
+    if (!cv->axis[0].taps || !cv->axis[1].taps) /* a phase that no output saw */
+        return;
     if (!block) {
         reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, 0), cv->ic);
         return;
@@ -164,11 +195,11 @@ static void build_tile(Conv *cv, int64_t pixels, Idx ow0) {
         store_pixels(cv, pixels, ow0, &acc);
 }
 
-/* A row in tiles whose widths differ by at most one. */
-static void build_row(Conv *cv) {
+/* A phase of a row in tiles whose widths differ by at most one. */
+static void build_phase(Conv *cv) {
     LBuild *b = &cv->lk->b;
-    int64_t tiles = (cv->ow + cv->ch->pixels - 1) / cv->ch->pixels;
-    int64_t narrow = cv->ow / tiles, wide_tiles = cv->ow % tiles;
+    int64_t tiles = (cv->axis[1].count + cv->ch->pixels - 1) / cv->ch->pixels;
+    int64_t narrow = cv->axis[1].count / tiles, wide_tiles = cv->axis[1].count % tiles;
     if (wide_tiles) {
         Idx i = lb_for(b, FOR_SERIAL, "wide", lb_c(b, 0), lb_c(b, wide_tiles), 1);
         build_tile(cv, narrow + 1, lb_mulc(b, i, narrow + 1));
@@ -177,6 +208,35 @@ static void build_row(Conv *cv) {
     Idx i = lb_for(b, FOR_SERIAL, "tile", lb_c(b, 0), lb_c(b, tiles - wide_tiles), 1);
     build_tile(cv, narrow, lb_addc(b, lb_mulc(b, i, narrow), wide_tiles * (narrow + 1)));
     lb_end(b);
+}
+
+/* Positions p of an axis that lie at p * stride + phase in the input, seen from its gradient. A full kernel
+ * turned around would begin `before` ahead of them; taps from `first` on, stride apart, meet outputs. */
+static void set_phase(Conv *cv, int axis, int64_t phase) {
+    if (!cv->backward)
+        return;
+    const Type *x = cv->lk->out;
+    int64_t s = cv->at->stride.v[axis], kernel = cv->lk->in[1]->dim[2 + axis].size;
+    int64_t before = kernel - 1 - cv->at->padding.v[axis], first = ((before - phase) % s + s) % s;
+    cv->axis[axis] = (Axis){
+        .count = x->dim[2 + axis].size > phase ? (x->dim[2 + axis].size - phase + s - 1) / s : 0,
+        .taps = first < kernel ? (kernel - first + s - 1) / s : 0,
+        .step = 1,
+        .tap_step = 1,
+        .shift = (phase + first - before) / s,
+        .weight_step = -s,
+        .weight_first = kernel - 1 - first,
+        .out_step = s,
+        .phase = phase,
+    };
+}
+
+static void build_row(Conv *cv) {
+    for (int64_t phase = 0; phase < cv->phases[1]; phase++) {
+        set_phase(cv, 1, phase);
+        if (cv->axis[1].count)
+            build_phase(cv);
+    }
 }
 
 typedef void RowBuilder(Conv *cv);
@@ -196,14 +256,14 @@ static void start_row(Conv *cv) {
     LBuild *b = &cv->lk->b;
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
     LVal start = start_value(cv, v);
-    Idx p = lb_for(b, FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, cv->ow), 1);
+    Idx p = lb_for(b, FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, cv->axis[1].count), 1);
     lb_store(b, cv->partial, partial_at(cv, p, v), start);
     lb_end(b);
     lb_end(b);
 }
 
 static void finish_row(Conv *cv) {
-    store_pixels(cv, cv->ow, lb_c(&cv->lk->b, 0), NULL);
+    store_pixels(cv, cv->axis[1].count, lb_c(&cv->lk->b, 0), NULL);
 }
 
 /* A block of input channels for all rows of the task, so that its weights come from the nearest cache; the
@@ -213,7 +273,7 @@ static void build_blocked_reduction(Conv *cv, Idx end) {
     const Choice *ch = cv->ch;
     int64_t step = ch->ic_block / ch->block;
     cv->partial = lb_alloc(b, LB_SCRATCH, "partial", (LType){DT_F32, 1},
-                           ch->rows * cv->ow * ch->vectors * cv->lk->lanes);
+                           ch->rows * cv->axis[1].count * ch->vectors * cv->lk->lanes);
     for_rows(cv, end, start_row);
     cv->first_ic = lb_for(b, FOR_SERIAL, "ics", lb_c(b, 0), lb_c(b, cv->ic / ch->block), step);
     cv->end_ic = lb_addc(b, cv->first_ic, step);
@@ -222,9 +282,25 @@ static void build_blocked_reduction(Conv *cv, Idx end) {
     for_rows(cv, end, finish_row);
 }
 
+/* The rows of a task up to `end`, phase by phase. The first phase has the most rows. */
+static void build_row_phases(Conv *cv, Idx end) {
+    LBuild *b = &cv->lk->b;
+    int64_t most = cv->axis[0].count;
+    for (int64_t phase = 0; phase < cv->phases[0]; phase++) {
+        set_phase(cv, 0, phase);
+        bool fewer = cv->axis[0].count < most;
+        if (fewer && cv->ch->rows == 1)
+            lb_if(b, IF_LT, cv->first_row, lb_c(b, cv->axis[0].count));
+        if (cv->axis[0].count)
+            for_rows(cv, fewer ? lb_min(b, end, lb_c(b, cv->axis[0].count)) : end, build_row);
+        if (fewer && cv->ch->rows == 1)
+            lb_end(b);
+    }
+}
+
 static void build_tasks(Conv *cv) {
     LBuild *b = &cv->lk->b;
-    int64_t rows = cv->ch->rows, chunks = (cv->oh + rows - 1) / rows;
+    int64_t rows = cv->ch->rows, chunks = (cv->axis[0].count + rows - 1) / rows;
     Idx count = lb_mul(b, lb_dim(b, cv->lk->out->dim[0]), lb_c(b, cv->groups_of_oc * chunks));
     Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1);
     Idx chunk;
@@ -238,14 +314,14 @@ static void build_tasks(Conv *cv) {
     }
     cv->first_row = lb_mulc(b, chunk, rows);
     Idx end = lb_addc(b, cv->first_row, rows);
-    if (cv->oh % rows)
-        end = lb_min(b, end, lb_c(b, cv->oh));
+    if (cv->axis[0].count % rows)
+        end = lb_min(b, end, lb_c(b, cv->axis[0].count));
     if (cv->ch->ic_block) {
         build_blocked_reduction(cv, end);
     } else {
         cv->first_ic = lb_c(b, 0);
         cv->end_ic = lb_c(b, cv->ch->block ? cv->ic / cv->ch->block : 0);
-        for_rows(cv, end, build_row);
+        build_row_phases(cv, end);
     }
     lb_end(b);
 }
@@ -284,18 +360,46 @@ static void flatten(Conv *cv) {
     }
 }
 
+/* Rows and columns of the convolution itself; of its gradient, the first phases. */
+static void set_axes(Conv *cv) {
+    for (int i = 0; i < 2; i++) {
+        cv->phases[i] = cv->backward ? cv->at->stride.v[i] : 1;
+        cv->axis[i] = (Axis){
+            .count = cv->lk->out->dim[2 + i].size,
+            .taps = cv->lk->in[1]->dim[2 + i].size,
+            .step = cv->at->stride.v[i],
+            .tap_step = cv->at->dilation.v[i],
+            .shift = -cv->at->padding.v[i],
+            .weight_step = 1,
+            .out_step = 1,
+        };
+        set_phase(cv, i, 0);
+    }
+}
+
+void conv_input_border(const ConvGradAttrs *a, const Type *dy, const Type *weight, int64_t border[4]) {
+    for (int i = 0; i < 2; i++) {
+        int64_t s = a->conv.stride.v[i], kernel = weight->dim[2 + i].size;
+        int64_t before = kernel - 1 - a->conv.padding.v[i];
+        int64_t last = a->size.v[i] - 1 + kernel - 1 - before; /* the last row of the spread gradient */
+        border[i] = before > 0 ? before / s : 0;
+        border[i + 2] = last / s - (dy->dim[2 + i].size - 1);
+        border[i + 2] = border[i + 2] > 0 ? border[i + 2] : 0;
+    }
+}
+
 bool lower_conv_direct(Lower *lw, const Node *n) {
-    LowerKernel lk = lower_begin(lw, n, "conv2d");
-    Conv cv = {.lk = &lk, .at = n->attrs, .ch = n->choice, .vec = {DT_F32, (uint8_t)lk.lanes}};
+    LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
+    Conv cv = {.lk = &lk, .ch = n->choice, .vec = {DT_F32, (uint8_t)lk.lanes}};
     int64_t oc_step = cv.ch->vectors * lk.lanes;
-    cv.ic = lk.in[1]->dim[1].size;
+    cv.backward = n->op == OP_conv2d_backward_input;
+    cv.at = cv.backward ? &((const ConvGradAttrs *)n->attrs)->conv : n->attrs;
+    cv.ic = lk.in[1]->dim[!cv.backward].size;
     cv.groups_of_oc = (lk.out->dim[1].size + oc_step - 1) / oc_step;
     cv.out_blocks = (lk.out->dim[1].size + lk.lanes - 1) / lk.lanes;
-    flatten(&cv);
-    cv.oh = lk.out->dim[2].size;
-    cv.ow = lk.out->dim[3].size;
-    cv.kh = lk.in[1]->dim[2].size;
-    cv.kw = lk.in[1]->dim[3].size;
+    if (!cv.backward)
+        flatten(&cv);
+    set_axes(&cv);
     build_tasks(&cv);
     lower_zero_border(&lk);
     return lower_end(&lk);

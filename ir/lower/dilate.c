@@ -24,13 +24,11 @@ static void build_row(LowerKernel *lk, Idx n, Idx c, Idx row, uint8_t lanes) {
     lower_store(lk, lb_const(b, (LType){lk->out->dtype, lanes}, 0), &to);
     lb_end(b);
     lb_if(b, IF_EQ, lb_modc(b, row, a->stride.v[0]), zero);
-    lb_if(b, IF_LT, from, lb_c(b, lk->in[0]->dim[2].size));
     Idx iw = lb_for(b, FOR_SERIAL, "iw", zero, lb_c(b, lk->in[0]->dim[3].size), 1);
     Pos at = {.coord = (Idx[]){n, c, from, iw}, .lane_dim = 1, .lanes = lanes};
     LVal v = lower_load(lk, 0, lk->in[0], &at);
     to.coord = (Idx[]){n, c, row, lb_mulc(b, iw, a->stride.v[1])};
     lower_store(lk, v, &to);
-    lb_end(b);
     lb_end(b);
     lb_end(b);
 }

@@ -27,6 +27,14 @@ Type lower_packed_weight(Type t, const Choice *c, int64_t lanes) {
     return t;
 }
 
+Type lower_packed_backward(Type t, const Choice *c, int64_t lanes) {
+    t = lower_packed_weight(t, c, lanes);
+    for (int p = 0; p < t.layout.nparts; p++) /* out and in channels have changed places */
+        if (t.layout.part[p].dim < 2)
+            t.layout.part[p].dim = !t.layout.part[p].dim;
+    return t;
+}
+
 /* ---- Does it fit? ---- */
 
 typedef struct Fit {
@@ -156,6 +164,25 @@ static bool weight_fits(const Fit *f) {
     return layout_is_dense(&w->layout) || misfit(f, n->result, "dense");
 }
 
+static bool backward_fits(const Fit *f) {
+    const Node *n = f->n;
+    const Type *dy = operand(f, 0);
+    int64_t border[4];
+    if (n->choice->block != f->lanes)
+        return diag_error(&f->lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+                          "direct was chosen for blocks of %lld channels, but the target has vectors of %lld",
+                          (long long)n->choice->block, (long long)f->lanes);
+    if (!picture(f, dy, true))
+        return misfit(f, n->operands[0], "blocked");
+    conv_input_border(n->attrs, dy, operand(f, 1), border);
+    for (int i = 0; i < 2; i++)
+        if (dy->layout.lo[2 + i] < border[i] || dy->layout.hi[2 + i] < border[2 + i])
+            return misfit(f, n->operands[0], "with a border as wide as the kernel reaches");
+    if (!picture(f, result(f), true))
+        return misfit(f, n->result, "blocked");
+    return same_memory(f, 1, lower_packed_backward(*operand(f, 1), n->choice, f->lanes)) && extras_fit(f, 1);
+}
+
 static bool product_fits(const Fit *f) {
     const Node *n = f->n;
     int64_t group = n->choice->vectors * f->lanes;
@@ -173,6 +200,8 @@ bool lower_choice_fits(const Lower *lw, const Node *n) {
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
     f.algorithm = algorithm == ALGO_DIRECT ? "direct" : "product";
     if (algorithm == ALGO_DIRECT)
-        return n->op == OP_conv2d ? direct_fits(&f) : weight_fits(&f);
+        return n->op == OP_conv2d                  ? direct_fits(&f)
+               : n->op == OP_conv2d_backward_input ? backward_fits(&f)
+                                                   : weight_fits(&f);
     return algorithm != ALGO_PRODUCT || product_fits(&f);
 }

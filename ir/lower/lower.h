@@ -42,8 +42,9 @@ Idx lower_index(LBuild *b, const Type *t, const Idx *coord);
 /* Layouts that algorithms read. One dimension rounded up to blocks: vectors that are read whole, such as a
  * bias. */
 Type lower_padded(Type t, int dim, int64_t block);
-/* Weights of a direct convolution. */
+/* Weights of a direct convolution, and of its input's gradient. */
 Type lower_packed_weight(Type t, const Choice *c, int64_t lanes);
+Type lower_packed_backward(Type t, const Choice *c, int64_t lanes);
 /* Do layouts and lanes suit the algorithm that was chosen? Else DIAG_NO_LOWERING. Asks nothing of nodes
  * without a choice. */
 bool lower_choice_fits(const Lower *lw, const Node *n);
@@ -77,6 +78,8 @@ bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register til
 /* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and
  * result) */
 bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, const Type *out);
+/* The border of dy, top, left, bottom, right, that the direct gradient of the input reads. */
+void conv_input_border(const ConvGradAttrs *a, const Type *dy, const Type *weight, int64_t border[4]);
 bool lower_conv_plain(Lower *lw, const Node *n);             /* conv_plain.c: the plain nest, anything goes */
 bool lower_conv_weight_direct(Lower *lw, const Node *n);     /* conv_weight.c: the weight's gradient */
 bool lower_conv_weight_plain(Lower *lw, const Node *n);      /* conv_backward_plain.c: anything goes */

@@ -157,35 +157,22 @@ static bool backward_padding(const Shapes *s, IntList *padding) {
     return true;
 }
 
-static bool is_strided(const Conv2dAttrs *a) {
-    return a->stride.v[0] > 1 || a->stride.v[1] > 1;
-}
-
-/* A strided 1x1 convolution without padding: dx is that of the pixels it saw, spread apart. */
-static ValueId grad_pointwise_input(Grad *gr, const Node *n, const Shapes *s, ValueId dy, ValueId flipped) {
-    Conv2dAttrs at = {INTS2(1, 1), INTS4(0, 0, 0, 0), INTS2(1, 1), s->a->groups};
-    DilateAttrs spread = {s->a->stride, INTS2(0, 0)};
-    for (int i = 0; i < 2; i++)
-        spread.extra.v[i] = s->x.dim[2 + i].size - (s->y.dim[2 + i].size - 1) * s->a->stride.v[i] - 1;
-    ValueId dx = grad_node(gr, n, OP_conv2d, (ValueId[]){dy, flipped}, 2, &at, "grad_pixels");
-    return is_strided(s->a) ? grad_node(gr, n, OP_dilate, &dx, 1, &spread, "grad_input") : dx;
-}
-
 static ValueId grad_input(Grad *gr, const Node *n, const Shapes *s, ValueId dy) {
-    Conv2dAttrs at = {INTS2(1, 1), {0}, s->a->dilation, s->a->groups};
+    const Conv2dAttrs *a = s->a;
     const ValueId w = n->operands[1];
-    const FlipWeightAttrs flip = {s->a->groups};
-    if (!backward_padding(s, &at.padding)) {
-        ConvGradAttrs back = {*s->a, INTS2(s->x.dim[2].size, s->x.dim[3].size)};
+    const bool strided = a->stride.v[0] > 1 || a->stride.v[1] > 1;
+    Conv2dAttrs at = {INTS2(1, 1), {0}, a->dilation, a->groups};
+    const FlipWeightAttrs flip = {a->groups};
+    const DilateAttrs spread = {a->stride};
+    /* Spread apart, dy is mostly zeros: worth it only where nothing but the plain nest is left. */
+    const bool plain = a->groups > 1 || a->dilation.v[0] > 1 || a->dilation.v[1] > 1;
+    if (!backward_padding(s, &at.padding) || (strided && !plain)) {
+        ConvGradAttrs back = {*a, INTS2(s->x.dim[2].size, s->x.dim[3].size)};
         return grad_node(gr, n, OP_conv2d_backward_input, (ValueId[]){dy, w}, 2, &back, "grad_input");
     }
-    ValueId flipped = grad_node(gr, n, OP_flip_weight, &w, 1, &flip, "flipped");
-    if (s->w.dim[2].size == 1 && s->w.dim[3].size == 1 && !s->a->padding.v[0] && !s->a->padding.v[1])
-        return grad_pointwise_input(gr, n, s, dy, flipped);
-    if (is_strided(s->a)) {
-        DilateAttrs spread = {s->a->stride, INTS2(0, 0)};
+    if (strided)
         dy = grad_node(gr, n, OP_dilate, &dy, 1, &spread, "grad_spread");
-    }
+    ValueId flipped = grad_node(gr, n, OP_flip_weight, &w, 1, &flip, "flipped");
     return grad_node(gr, n, OP_conv2d, (ValueId[]){dy, flipped}, 2, &at, "grad_input");
 }
 

@@ -58,6 +58,11 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
                    out->data + (i / outs * out->dim[1] + i % outs / ocs * ics + c) * in_plane);
 }
 
+static bool lower(Lower *lw, const Node *n) {
+    return n->choice && n->choice->algorithm == ALGO_DIRECT ? lower_conv_direct(lw, n)
+                                                            : lower_conv_input_plain(lw, n);
+}
+
 static double flops(const OpCall *c, const Type *out, int64_t n) {
     (void)out;
     return 2 * (double)type_elems(&c->operands[0], n) * (double)type_elems(&c->operands[1], 1) /
@@ -88,7 +93,7 @@ const OpDesc op_conv2d_backward_input = {
     .verify = verify,
     .infer_shape = infer_shape,
     .eval = eval,
-    .lower = lower_conv_input_plain,
+    .lower = lower,
     .flops = flops,
     SAMPLES(samples),
 };

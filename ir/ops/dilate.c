@@ -1,11 +1,10 @@
-/* dilate: zeros between the pixels of a picture, and `extra` rows and columns of them below and to the right:
- * [N, C, (H-1)*stride + 1 + extra, ...]. What a strided convolution's input gradient is made with. */
+/* dilate: zeros between the pixels of a picture, [N, C, (H-1)*stride + 1, ...]: what the input's gradient of
+ * a strided convolution with groups is made with. */
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
 static const AttrRow rows[] = {
     {"stride", ATTR_INTS, offsetof(DilateAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"extra", ATTR_INTS, offsetof(DilateAttrs, extra), 2, 0, OP_MAX_INT, NULL, true, 0},
 };
 
 static bool verify(const OpCall *c) {
@@ -17,8 +16,7 @@ static bool infer_shape(const OpCall *c, Type *out) {
     *out = type_dense(&c->operands[0]);
     for (int i = 0; i < 2; i++) {
         int64_t *size = &out->dim[2 + i].size;
-        if (__builtin_mul_overflow(*size - 1, a->stride.v[i], size) ||
-            __builtin_add_overflow(*size, 1 + a->extra.v[i], size))
+        if (__builtin_mul_overflow(*size - 1, a->stride.v[i], size) || __builtin_add_overflow(*size, 1, size))
             return op_fail_overflow(c);
     }
     return true;
@@ -34,14 +32,14 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     }
 }
 
-#define DILATE(sh, sw, eh, ew)                                                                               \
+#define DILATE(sh, sw)                                                                                       \
     .attrs = &(const DilateAttrs) {                                                                          \
-        INTS2(sh, sw), INTS2(eh, ew)                                                                         \
+        INTS2(sh, sw)                                                                                        \
     }
 static const OpSample samples[] = {
-    {DILATE(2, 2, 0, 0), .n = 1, .operands = {TN4(3, 4, 5)}, .batch = 3},
-    {DILATE(3, 1, 2, 1), .n = 1, .operands = {TN4(17, 3, 7)}, .batch = 2},
-    {DILATE(2, 4, 1, 3), .n = 1, .operands = {TN4(16, 1, 1)}, .batch = 1},
+    {DILATE(2, 2), .n = 1, .operands = {TN4(3, 4, 5)}, .batch = 3},
+    {DILATE(3, 1), .n = 1, .operands = {TN4(17, 3, 7)}, .batch = 2},
+    {DILATE(2, 4), .n = 1, .operands = {TN4(16, 1, 1)}, .batch = 1},
 };
 
 const OpDesc op_dilate = {
