@@ -50,10 +50,11 @@ static const Target *target_of(uint32_t vector_bytes) {
     return arena_copy(&cx.arena, &t, sizeof t);
 }
 
-static bool pass(Unit *u, const char *text, const TrainSpec *spec, const char *passes) {
+static bool pass(Unit *u, const char *text, const TrainSpec *spec, const char *passes,
+                 uint32_t vector_bytes) {
     bool stopped = false;
     const PipelineOptions o = {.passes = passes, .verify_each = true};
-    *u = (Unit){.cx = &cx, .train = spec, .target = target_of(32)};
+    *u = (Unit){.cx = &cx, .train = spec, .target = target_of(vector_bytes)};
     u->graph = graph_parse(&cx, "net.cnnir", text, strlen(text));
     cr_assert_not_null(u->graph, "%s", messages());
     return passes_run(u, &o, &stopped);
@@ -61,7 +62,7 @@ static bool pass(Unit *u, const char *text, const TrainSpec *spec, const char *p
 
 static Graph *chain(const char *text, const TrainSpec *spec, const char *passes) {
     Unit u;
-    cr_assert(pass(&u, text, spec, passes), "%s", messages());
+    cr_assert(pass(&u, text, spec, passes, 32), "%s", messages());
     return u.graph;
 }
 
@@ -228,7 +229,7 @@ Test(autodiff, eval) {
 
 static void expect_refusal(const char *text, const TrainSpec *s, DiagId id, const char *words) {
     Unit u;
-    cr_assert_not(pass(&u, text, s, "autodiff"));
+    cr_assert_not(pass(&u, text, s, "autodiff", 32));
     cr_assert_eq(cx.diag.entries.data[0].id, id, "%s", messages());
     cr_assert(strstr(messages(), words), "%s", messages());
     cx.diag.entries.len = cx.diag.errors = 0;
@@ -278,9 +279,9 @@ typedef struct Loops {
 } Loops;
 
 /* Through the whole pipeline. Memory for what a caller has, filled as the double evaluator's leaves are. */
-static Loops loops_of(const char *text, const TrainSpec *spec, int64_t n) {
+static Loops loops_of(const char *text, const TrainSpec *spec, int64_t n, uint32_t vector_bytes) {
     Unit u;
-    cr_assert(pass(&u, text, spec, pipeline_train), "%s", messages());
+    cr_assert(pass(&u, text, spec, pipeline_train, vector_bytes), "%s", messages());
     Loops l = {.m = u.loops, .n = n, .memory = NEW_ARRAY(&cx.arena, void *, u.loops->bufs.len)};
     for (uint32_t b = 0; b < l.m->bufs.len; b++) {
         const ModBuf *buf = &l.m->bufs.data[b];
@@ -319,11 +320,29 @@ static void run_loops(Loops *l, const char *entry) {
     cr_assert(loops_run(l->m, entry, l->n, l->memory, &o), "%s: %s", entry, messages());
 }
 
-/* The gradients that loops make are those of the evaluator, rounded. */
-static void check_loops(const char *text, const TrainSpec *spec, int64_t n) {
+/* Gradients of calls before, for the evaluator and for loops. */
+static void had_calls(const Graph *g, Run *r, const Loops *l, int64_t calls) {
+    *(int64_t *)buffer_of(l, MB_STATE, ROLE_COUNTER, "accumulated") = calls;
+    r->leaves[find_state(g, ROLE_COUNTER, "accumulated")].data[0] = (double)calls;
+    for (uint32_t i = 0; i < g->states.len; i++) {
+        const Value *v = &g->values.data[g->states.data[i]];
+        double *data = r->leaves[g->states.data[i]].data;
+        if (v->role != ROLE_GRAD)
+            continue;
+        fill(v->key, &v->type, 1, data);
+        float *grad = buffer_of(l, MB_STATE, ROLE_GRAD, v->key);
+        for (int64_t k = 0; k < type_elems(&v->type, 1); k++)
+            grad[k] = (float)data[k];
+    }
+}
+
+/* The gradients that loops make are those of the evaluator, rounded; after so many calls. */
+static void check_loops(const char *text, const TrainSpec *spec, int64_t n, uint32_t vector_bytes,
+                        int64_t calls) {
     const Graph *g = entry_graph(chain(text, spec, "autodiff"), "backward");
     Run r = filled_run(g, n);
-    Loops l = loops_of(text, spec, n);
+    Loops l = loops_of(text, spec, n, vector_bytes);
+    had_calls(g, &r, &l, calls);
     r.leaves[g->hyper].data[0] = ((double *)buffer_of(&l, MB_HYPER, ROLE_PARAM, NULL))[0] = 0.5;
     for (ValueId v = 0; v < g->values.len; v++) /* as the loops get them */
         for (int64_t i = 0; r.leaves[v].data && i < type_elems(&g->values.data[v].type, n); i++)
@@ -355,7 +374,7 @@ Test(autodiff, loops) {
             TrainSpec s = plain_spec();
             s.freeze = trunk;
             s.n_freeze = frozen;
-            check_loops(net, &s, n);
+            check_loops(net, &s, n, 16U << (n - 2), frozen);
             end();
         }
 }
@@ -445,13 +464,13 @@ static double norm_factor(float *const *grads, double limit) {
     return fmin(1, limit / (sqrt(sum) + 1e-6));
 }
 
-/* 50 steps of `apply` against the plain loops; b.bias is a group of its own, and the rates fall. */
-static void check_optimizer(TrainSpec *s, double momentum) {
+/* `apply` against the plain loops; b.bias is a group of its own, and the rates fall. */
+static void check_optimizer(TrainSpec *s, double momentum, int steps, uint32_t vector_bytes) {
     static const char *const bias[] = {"*.bias"};
     s->loss.kind = LOSS_MSE;
     s->optimizer.groups[1] = (GroupSpec){.patterns = bias, .n_patterns = 1};
     s->optimizer.n_groups = 2;
-    Loops l = loops_of(learner, s, 1);
+    Loops l = loops_of(learner, s, 1, vector_bytes);
     double *hyper = buffer_of(&l, MB_HYPER, ROLE_PARAM, NULL);
     const int64_t *step = buffer_of(&l, MB_STATE, ROLE_COUNTER, "step");
     float *param[3], *grad[3];
@@ -463,7 +482,7 @@ static void check_optimizer(TrainSpec *s, double momentum) {
         for (int64_t i = 0; i < learned_elems[k]; i++)
             plain[k][i].p = (double)param[k][i];
     }
-    for (int t = 1; t <= 50; t++) {
+    for (int t = 1; t <= steps; t++) {
         const Rates rates[2] = {{0.01 / (1 + 0.02 * t), 0.05, momentum}, {0.003, 0, momentum}};
         hyper[HYPER_CLIP] = s->clip == CLIP_NORM ? 60 : 0.4;
         for (int group = 0; group < 2; group++)
@@ -508,17 +527,18 @@ Test(autodiff, optimizers) {
         {{.kind = OPTIM_RMSPROP, .centered = true, .has_momentum = true}, CLIP_NONE, 0.7},
         {{.kind = OPTIM_ADAGRAD, .lr_decay = 0.01}, CLIP_NONE, 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        begin();
-        TrainSpec s = plain_spec();
-        GroupSpec *groups = s.optimizer.groups;
-        s.optimizer = cases[i].o;
-        s.optimizer.groups = groups;
-        s.optimizer.beta2 = 0.99;
-        s.optimizer.alpha = 0.95;
-        s.optimizer.eps = 1e-3;
-        s.clip = cases[i].clip;
-        check_optimizer(&s, cases[i].momentum);
-        end();
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (uint32_t bytes = 16; bytes <= 64; bytes *= 2) {
+            begin();
+            TrainSpec s = plain_spec();
+            GroupSpec *groups = s.optimizer.groups;
+            s.optimizer = cases[i].o;
+            s.optimizer.groups = groups;
+            s.optimizer.beta2 = 0.99;
+            s.optimizer.alpha = 0.95;
+            s.optimizer.eps = 1e-3;
+            s.clip = cases[i].clip;
+            check_optimizer(&s, cases[i].momentum, bytes == 32 ? 50 : 3, bytes);
+            end();
+        }
 }
