@@ -39,7 +39,7 @@ static int help(Context *cx, Command c) {
 
 static int run_command(Context *cx, const Options *o) {
     static int (*const mains[CMD_COUNT])(Context *, const Options *) = {
-        [CMD_COMPILE] = compile_main, [CMD_RUN] = run_main,       /*TRAIN*/
+        [CMD_COMPILE] = compile_main, [CMD_RUN] = run_main,       [CMD_TRAIN] = train_main,
         [CMD_BENCH] = bench_main,     [CMD_VERIFY] = verify_main, [CMD_INFO] = info_main,
     };
     if (o->help)

@@ -1,0 +1,22 @@
+/* What cnnc train shows: a bar on a terminal, plain lines elsewhere, a report at the end. */
+#ifndef DRIVER_PROGRESS_H
+#define DRIVER_PROGRESS_H
+
+#include "driver/compile.h"
+#include <cnnrt_train.h>
+
+typedef struct Progress {
+    bool bar, lines; /* neither: --quiet or --json */
+    double shown;    /* when the bar was last drawn, in seconds since the start */
+} Progress;
+
+Progress progress_new(const Options *o);
+/* The callback of cnnrt_fit; `user` is the Progress. */
+int progress_event(void *user, const cnnrt_fit_event *event);
+void progress_end(const Progress *p); /* wipe the bar */
+
+void progress_report(const Compile *c, const cnnrt_fit_result *r, const char *const *classes,
+                     uint32_t n_classes);
+void progress_json(const Compile *c, const cnnrt_fit_result *r);
+
+#endif
