@@ -1,6 +1,6 @@
 /* Damaged files against their readers, in this process:
  *
- *     fuzz KIND COUNT SEED FILE...      KIND: model, weights, graph, loops, npy, idx, png, jpeg
+ *     fuzz KIND COUNT SEED FILE...      KIND: model, weights, graph, loops, npy, idx, png, jpeg, checkpoint
  *     fuzz KIND one INDEX SEED FILE...  writes that case to standard output
  *
  * A case passes when it is read, or when at least one error says why not. What is read goes on: a model or
@@ -8,6 +8,7 @@
  * environment variable FUZZ_PROGRESS names a file that always holds the index of the running case, for when
  * it crashes. */
 #include "backend/backend.h"
+#include "checkpoint.h"
 #include "frontend/import.h"
 #include "ir/base/file.h"
 #include "mutate.h"
@@ -173,6 +174,18 @@ static bool read_picture(Case *c) {
     return status == CNNRT_OK;
 }
 
+static bool read_checkpoint(Case *c) {
+    char why[400] = "";
+    /* Most with a length and checksum that fit, so that damage reaches what looks at the rest. */
+    if (c->text->size > 0 && c->text->data[c->text->size / 2] % 4 != 0)
+        checkpoint_mend(c->text->data, c->text->size);
+    put_file(c);
+    int status = checkpoint_resume(c->path, why, sizeof why, &c->fault);
+    if (why[0])
+        diag_error(&c->cx.diag, DIAG_INPUT_DATA, NULL, "%s", why);
+    return status == CNNRT_OK;
+}
+
 static const char *const json_tokens[] = {"null",
                                           "true",
                                           "\"same\"",
@@ -286,6 +299,29 @@ static const char *const byte_tokens[] = {
     "\x7f\xff", "\xff\xd8", "\xff\xd9", "\xff\xda", "\xff\xc0", "\xff\xc2", "\xff\xc4", "\xff\xdb",
     "\xff\xdd", "\x1f\x8b", NULL};
 
+static const char *const checkpoint_tokens[] = {"-1",
+                                                "0",
+                                                "9007199254740991",
+                                                "9223372036854775807",
+                                                "7ff8000000000000",
+                                                "fff0000000000000",
+                                                "best/",
+                                                "counter/step",
+                                                "epoch",
+                                                "batches",
+                                                "seed",
+                                                "checksum",
+                                                "F32",
+                                                "I64",
+                                                "F16",
+                                                "[2]",
+                                                "[0]",
+                                                "\"dtype\"",
+                                                "\"shape\"",
+                                                "\\u0061",
+                                                "__metadata__",
+                                                NULL};
+
 typedef struct Kind {
     const char *name, *ext;
     Reader *read;
@@ -293,10 +329,15 @@ typedef struct Kind {
 } Kind;
 
 static const Kind kinds[] = {
-    {"model", ".json", read_model, json_tokens},  {"weights", ".safetensors", read_weights, json_tokens},
-    {"graph", ".cnnir", read_graph, text_tokens}, {"loops", ".cnnir", read_loops, text_tokens},
-    {"npy", ".npy", read_npy, json_tokens},       {"idx", ".idx", read_idx, byte_tokens},
-    {"png", ".png", read_picture, byte_tokens},   {"jpeg", ".jpg", read_picture, byte_tokens},
+    {"model", ".json", read_model, json_tokens},
+    {"weights", ".safetensors", read_weights, json_tokens},
+    {"graph", ".cnnir", read_graph, text_tokens},
+    {"loops", ".cnnir", read_loops, text_tokens},
+    {"npy", ".npy", read_npy, json_tokens},
+    {"idx", ".idx", read_idx, byte_tokens},
+    {"png", ".png", read_picture, byte_tokens},
+    {"jpeg", ".jpg", read_picture, byte_tokens},
+    {"checkpoint", ".safetensors", read_checkpoint, checkpoint_tokens},
 };
 
 typedef struct Tally {
@@ -378,8 +419,8 @@ int main(int argc, char **argv) {
         if (strcmp(kinds[i].name, argv[1]) == 0)
             k = &kinds[i];
     if (!k) {
-        fprintf(stderr,
-                "usage: fuzz model|weights|graph|loops|npy|idx|png|jpeg COUNT|(one INDEX) SEED FILE...\n");
+        fprintf(stderr, "usage: fuzz model|weights|graph|loops|npy|idx|png|jpeg|checkpoint COUNT|(one INDEX) "
+                        "SEED FILE...\n");
         return 2;
     }
     bool one = strcmp(argv[2], "one") == 0;

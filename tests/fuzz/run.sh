@@ -14,7 +14,7 @@ set -u
 fuzz=$1
 count=${2:-5000}
 seed=${3:-1}
-[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model weights graph loops npy idx png jpeg"
+[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model weights graph loops npy idx png jpeg checkpoint"
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 FUZZ_PROGRESS=$(mktemp)
@@ -29,6 +29,7 @@ for kind in $kinds; do
     weights) ext=safetensors && set -- "$here"/seeds/weights/*.safetensors ;;
     graph) ext=cnnir && set -- "$here"/seeds/graph/*.cnnir ;;
     loops) ext=cnnir && set -- "$here"/seeds/loops/*.cnnir ;;
+    checkpoint) ext=safetensors && set -- "$here"/seeds/checkpoint/* && n=$((count * 2 / 5)) ;;
     npy | idx | png | jpeg) set -- "$here"/seeds/$kind/* && n=$((count * 2 / 5)) ;;
     esac
     "$fuzz" "$kind" "$n" "$seed" "$@" >"$log" && status=0 || status=1

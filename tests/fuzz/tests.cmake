@@ -1,9 +1,9 @@
 # Damaged files against their readers: a few hundred here, thousands by tests/fuzz/run.sh.
 if(CNNC_COMPILER)
-  add_executable(fuzz fuzz/fuzz.c fuzz/mutate.c)
-  target_link_libraries(fuzz PRIVATE cnnc-frontend cnnc-passes cnnc-backend cnnrt cnnrt-data)
+  add_executable(fuzz fuzz/fuzz.c fuzz/mutate.c fuzz/checkpoint.c)
+  target_link_libraries(fuzz PRIVATE cnnc-frontend cnnc-passes cnnc-backend cnnrt-train cnnrt cnnrt-data)
   target_compile_definitions(fuzz PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  foreach(kind model weights graph loops npy idx png jpeg)
+  foreach(kind model weights graph loops npy idx png jpeg checkpoint)
     add_test(NAME fuzz_${kind} COMMAND ${CMAKE_SOURCE_DIR}/tests/fuzz/run.sh $<TARGET_FILE:fuzz> 300 1 ${kind})
     set_tests_properties(fuzz_${kind} PROPERTIES TIMEOUT 300)
   endforeach()
