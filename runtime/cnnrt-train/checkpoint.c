@@ -58,7 +58,7 @@ static void field_text(const Place *place, const Field *f, char *out, size_t siz
     snprintf(out, size, f->real ? "%016" PRIx64 : "%" PRId64, v);
 }
 
-/* False when the text is not exactly what field_text writes. */
+/* False when the text is not exactly what field_text writes, or a count (all but the seed) not below 2^53. */
 static bool field_read(Place *place, const Field *f, const char *text, size_t size) {
     char copy[32], again[32];
     if (size >= sizeof copy)
@@ -68,7 +68,8 @@ static bool field_read(Place *place, const Field *f, const char *text, size_t si
     const int64_t v = f->real ? (int64_t)strtoull(copy, NULL, 16) : (int64_t)strtoll(copy, NULL, 10);
     memcpy((unsigned char *)place + f->at, &v, sizeof v);
     field_text(place, f, again, sizeof again);
-    return strcmp(copy, again) == 0;
+    const bool count = !f->real && f->at != offsetof(Place, seed);
+    return strcmp(copy, again) == 0 && (!count || (v >= 0 && v < (int64_t)1 << 53));
 }
 
 /* ---- Tensors ---- */
@@ -216,6 +217,8 @@ static int check_settings(const Loaded *l, const Place *read, const Place *want,
             return cnnrt_why(why, CNNRT_E_OPTIONS, "%s is of a run with %s %s; now it is %s", l->path,
                              fields[i].name, was, is);
     }
+    if (read->batches > want->batches || read->steps > want->steps)
+        return cnnrt_why(why, CNNRT_E_FORMAT, "%s stands beyond the end of an epoch", l->path);
     return CNNRT_OK;
 }
 

@@ -25,7 +25,8 @@ void cnnrt_fit_event_send(Fit *f, int kind, int64_t step, int64_t steps, const c
     const Place *at = &f->at;
     const bool running = kind == CNNRT_FIT_VALIDATION;
     const bool ended = kind == CNNRT_FIT_EPOCH; /* at->epoch counts it already */
-    const int64_t left = (f->options->epochs - at->epoch) * f->steps - (ended ? 0 : at->steps);
+    const double left =
+        (double)(f->options->epochs - at->epoch) * (double)f->steps - (double)(ended ? 0 : at->steps);
     const double each = f->steps_here > 0 ? (now - f->began) / (double)f->steps_here : (double)NAN;
     if (!f->options->on_event)
         return;
@@ -44,7 +45,7 @@ void cnnrt_fit_event_send(Fit *f, int kind, int64_t step, int64_t steps, const c
         .val_top5 = running ? cnnrt_score_top5(&f->validation) : at->val_top5,
         .images_per_second = spent > 0 ? (double)f->epoch_samples_here / spent : 0,
         .seconds = now - f->began,
-        .seconds_left = left > 0 ? each * (double)left : 0,
+        .seconds_left = left > 0 ? each * left : 0,
         .text = text,
     };
     if (f->options->on_event(f->options->user, &e) != 0)
@@ -106,11 +107,13 @@ static int open_memory(Fit *f) {
 }
 
 static int resume(Fit *f) {
-    const Place want = f->at;
+    Place want = f->at;
     const char *path = f->options->checkpoint;
     Place found;
     if (!f->options->resume || !path || (access(path, F_OK) != 0 && errno == ENOENT))
         return CNNRT_OK;
+    want.batches = f->batches;
+    want.steps = f->steps;
     int status = cnnrt_place_load(f->call.model, f->call.state, &want, &found, f->best, path, f->why);
     if (status != CNNRT_OK)
         return status;

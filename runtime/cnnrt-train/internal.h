@@ -109,7 +109,8 @@ typedef struct Place {
 int cnnrt_place_save(const cnnrt_model *m, const void *state, const Place *place, const void *best,
                      const char *path, Why why);
 /* Into the state, `place` and `best`, which may be NULL, or nothing is changed. The settings of `want` must
- * be those of the file. A file without the best weights leaves `best`, and place->best_epoch is 0. */
+ * be those of the file, and its batches and steps are the most that the file's may be. A file without the
+ * best weights leaves `best`, and place->best_epoch is 0. */
 int cnnrt_place_load(const cnnrt_model *m, void *state, const Place *want, Place *place, void *best,
                      const char *path, Why why);
 

@@ -76,8 +76,9 @@ static int64_t milestones_passed(const cnnrt_schedule *s, int64_t epoch) {
 static double reduced(const cnnrt_schedule *s, double rate, int64_t times) {
     for (; times > 0; times--) {
         const double less = fmax(rate * s->factor, s->min_lr);
-        if (rate - less > s->eps)
-            rate = less;
+        if (!(rate - less > s->eps)) /* nor will it ever be */
+            break;
+        rate = less;
     }
     return rate;
 }
@@ -107,7 +108,7 @@ static double rate_of(const cnnrt_schedule *s, const cnnrt_schedule_state *at, d
 
 void cnnrt_schedule_apply(const cnnrt_schedule *s, const cnnrt_schedule_state *at, const double *base,
                           uint32_t n_groups, int64_t steps_per_epoch, int64_t epochs, double *hyper) {
-    const double total = (double)(steps_per_epoch * epochs);
+    const double total = (double)steps_per_epoch * (double)epochs;
     const double *first = base + CNNRT_HYPER_GROUPS;
     double warm = 1;
     if (at->step < s->warmup_steps)

@@ -599,6 +599,63 @@ Test(fit, log_is_json_lines, .init = make_root, .fini = remove_root) {
     free(s);
 }
 
+/* ---- Memory: none is taken after the start; not seen with sanitizers, which have a malloc of their own ----
+ */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED
+static _Thread_local volatile int counting,
+    taken; /* compilers know malloc, and that it touches no variable */
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *malloc(size_t n) {
+    taken += counting;
+    return __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size) {
+    taken += counting;
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n) {
+    taken += counting;
+    return __libc_realloc(p, n);
+}
+
+static int count_from_step(void *user, const cnnrt_fit_event *e) {
+    (void)user;
+    counting = e->kind != CNNRT_FIT_STOP;
+    return 0;
+}
+
+Test(fit, takes_no_memory_after_the_start, .init = make_root, .fini = remove_root) {
+    State *s = state_new();
+    cnnrt_fit_options o = options(3);
+    cnnrt_fit_result r;
+    o.early_stopping.restore_best = 1;
+    o.checkpoint = at("memory.safetensors");
+    o.checkpoint_steps = 2;
+    o.log = at("memory.jsonl");
+    o.on_event = count_from_step;
+    cr_assert_eq(fit(DATA(101), DATA(40), s, &o, &r), CNNRT_OK, "%s", r.text);
+    cr_expect_eq(taken, 0);
+    counting = 1;
+    void *volatile seen = malloc(1);
+    free(seen);
+    counting = 0;
+    cr_expect_eq(taken, 1, "malloc is not watched");
+    cnnrt_fit_result_free(&r);
+    free(s);
+}
+#endif
+
 /* ---- Checkpoints ---- */
 
 /* A child trains, from the checkpoint if there is one, and is killed after `us` microseconds. Returns the
