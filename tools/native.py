@@ -138,8 +138,9 @@ class Training(Model):
     def names(self, role):
         return [n for r, n in self.tensors if r == role]
 
-    def call(self, which, n, inputs, targets, threads=1):
-        """train_step, backward or eval on bytes: (loss, outputs as bytes)."""
+    def bound(self, which, n, inputs, targets, threads=1):
+        """train_step, backward or eval on bytes as a function without arguments, for measuring: its status is
+        checked, its results stay in .loss and .outputs."""
         outputs = [c.create_string_buffer(self.d.outputs[i].bytes // self.d.batch * n) for i in range(self.d.n_outputs)]
         kept = [c.create_string_buffer(b, len(b)) for b in inputs + targets]
         ins = (c.c_void_p * len(inputs))(*map(c.addressof, kept[: len(inputs)]))
@@ -150,9 +151,19 @@ class Training(Model):
         tail = [None, address, size, self.pool(threads)]
         if which != "eval":
             tail.insert(0, c.addressof(self.hyper))
-        status = getattr(self.t, which)(n, ins, aims, c.addressof(loss), outs, self.state, *tail)
-        self.must(status, which)
-        return loss.value, [o.raw for o in outputs]
+        entry, arguments = getattr(self.t, which), (n, ins, aims, c.addressof(loss), outs, self.state, *tail)
+
+        def run():
+            self.must(entry(*arguments), which)
+
+        run.loss, run.outputs, run.kept = loss, outputs, kept
+        return run
+
+    def call(self, which, n, inputs, targets, threads=1):
+        """One call on bytes: (loss, outputs as bytes)."""
+        run = self.bound(which, n, inputs, targets, threads)
+        run()
+        return run.loss.value, [o.raw for o in run.outputs]
 
     def zero_grad(self):
         self.must(self.t.zero_grad(self.state), "zero_grad")
