@@ -222,6 +222,8 @@ Test(autodiff, eval) {
         cr_assert_float_eq(out[i], expect[i], 1e-9);
     for (uint32_t i = 0; i < g->nodes.len; i++)
         cr_assert_eq(op_desc(g->nodes.data[i].op)->writes, 0u);
+    arena_free(&r.arena);
+    arena_free(&m.arena);
     end();
 }
 
