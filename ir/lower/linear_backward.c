@@ -5,7 +5,7 @@
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
 
-enum { TASK_VECTORS = 8, RUN = 1024 };
+enum { RUN = 1024 };
 
 typedef struct Outer {
     LowerKernel *lk;
@@ -15,6 +15,13 @@ typedef struct Outer {
     int64_t tile, vectors; /* rows and vectors of columns in registers */
     bool runs;             /* is depth more than one run? */
 } Outer;
+
+/* Rows from i and vectors of columns from j. */
+typedef struct Tile {
+    Idx i, j;
+    int64_t rows, vectors;
+    uint8_t lanes;
+} Tile;
 
 /* The element of t in row r, all dimensions but the last taken together, and column c. */
 static Idx row_at(LBuild *b, const Type *t, Idx r, Idx c) {
@@ -35,22 +42,21 @@ static LVal load_a(Outer *o, Idx q, Idx i, uint8_t lanes) {
 }
 
 /* acc[rows][vectors] += the products for q in [lo, hi). */
-static void reduce(Outer *o, uint32_t acc, Idx i, int64_t rows, Idx j, int64_t vectors, uint8_t lanes, Idx lo,
-                   Idx hi) {
+static void reduce(Outer *o, const Tile *tile, uint32_t acc, Idx lo, Idx hi) {
     LowerKernel *lk = o->lk;
     LBuild *b = &lk->b;
-    LType t = {lk->out->dtype, lanes};
-    uint32_t bs = lb_alloc(b, LB_REG, "b", t, vectors);
+    LType t = {lk->out->dtype, tile->lanes};
+    int64_t stride = lower_lane_stride(lk->in[1], lk->in[1]->rank - 1);
+    uint32_t bs = lb_alloc(b, LB_REG, "b", t, tile->vectors);
     Idx q = lb_for(b, FOR_NOUNROLL, "q", lo, hi, 1);
-    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, vectors), 1);
-    Idx at = row_at(b, lk->in[1], q, lb_add(b, j, lb_mulc(b, v, lanes)));
-    lb_store(b, bs, v,
-             lb_load_strided(b, t, lk->in_buf[1], at, lower_lane_stride(lk->in[1], lk->in[1]->rank - 1)));
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, tile->vectors), 1);
+    Idx at = row_at(b, lk->in[1], q, lb_add(b, tile->j, lb_mulc(b, v, tile->lanes)));
+    lb_store(b, bs, v, lb_load_strided(b, t, lk->in_buf[1], at, stride));
     lb_end(b);
-    Idx r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, rows), 1);
-    LVal a = load_a(o, q, lb_add(b, i, r), lanes);
-    v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, vectors), 1);
-    Idx k = lb_add(b, lb_mulc(b, r, vectors), v);
+    Idx r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, tile->rows), 1);
+    LVal a = load_a(o, q, lb_add(b, tile->i, r), tile->lanes);
+    v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, tile->vectors), 1);
+    Idx k = lb_add(b, lb_mulc(b, r, tile->vectors), v);
     LVal w = lb_load(b, t, bs, v);
     lb_store(b, acc, k, lb_mad(b, a, w, lb_load(b, t, acc, k)));
     lb_end(b);
@@ -58,8 +64,8 @@ static void reduce(Outer *o, uint32_t acc, Idx i, int64_t rows, Idx j, int64_t v
     lb_end(b);
 }
 
-static uint32_t zeros(LBuild *b, const char *name, LType t, int64_t count) {
-    uint32_t acc = lb_alloc(b, LB_REG, name, t, count);
+static uint32_t zeros(LBuild *b, LType t, int64_t count) {
+    uint32_t acc = lb_alloc(b, LB_REG, "acc", t, count);
     LVal zero = lb_const(b, t, 0);
     Idx k = lb_for(b, FOR_UNROLL, "k", lb_c(b, 0), lb_c(b, count), 1);
     lb_store(b, acc, k, zero);
@@ -67,33 +73,41 @@ static uint32_t zeros(LBuild *b, const char *name, LType t, int64_t count) {
     return acc;
 }
 
-/* The tile of `rows` rows from i and `vectors` vectors of `lanes` columns from j. */
-static void build_tile(Outer *o, Idx i, int64_t rows, Idx j, int64_t vectors, uint8_t lanes) {
+/* The sum over all q, run by run where there is more than one. */
+static uint32_t sum_tile(Outer *o, const Tile *tile) {
+    LBuild *b = &o->lk->b;
+    LType t = {o->lk->out->dtype, tile->lanes};
+    int64_t size = tile->rows * tile->vectors;
+    Idx zero = lb_c(b, 0);
+    uint32_t sum = zeros(b, t, size);
+    if (!o->runs) {
+        reduce(o, tile, sum, zero, o->depth);
+        return sum;
+    }
+    Idx lo = lb_for(b, FOR_NOUNROLL, "run", zero, o->depth, RUN);
+    uint32_t run = zeros(b, t, size);
+    reduce(o, tile, run, lo, lb_min(b, lb_addc(b, lo, RUN), o->depth));
+    Idx k = lb_for(b, FOR_UNROLL, "k", zero, lb_c(b, size), 1);
+    LVal part = lb_load(b, t, run, k);
+    lb_store(b, sum, k, lb_op2(b, LOP_ADD, lb_load(b, t, sum, k), part));
+    lb_end(b);
+    lb_end(b);
+    return sum;
+}
+
+static void build_tile(Outer *o, const Tile *tile) {
     LowerKernel *lk = o->lk;
     LBuild *b = &lk->b;
-    LType t = {lk->out->dtype, lanes};
-    Idx zero = lb_c(b, 0), whole = lb_c(b, rows * vectors);
-    uint32_t sum = o->runs ? zeros(b, "sum", t, rows * vectors) : 0;
-    Idx lo = o->runs ? lb_for(b, FOR_NOUNROLL, "run", zero, o->depth, RUN) : zero;
-    Idx hi = o->runs ? lb_min(b, lb_addc(b, lo, RUN), o->depth) : o->depth;
-    uint32_t acc = zeros(b, "acc", t, rows * vectors);
-    reduce(o, acc, i, rows, j, vectors, lanes, lo, hi);
-    if (o->runs) {
-        Idx k = lb_for(b, FOR_UNROLL, "k", zero, whole, 1);
-        LVal run = lb_load(b, t, acc, k);
-        lb_store(b, sum, k, lb_op2(b, LOP_ADD, lb_load(b, t, sum, k), run));
-        lb_end(b);
-        lb_end(b);
-    }
-    Idx r = lb_for(b, FOR_UNROLL, "r", zero, lb_c(b, rows), 1);
-    Idx v = lb_for(b, FOR_UNROLL, "v", zero, lb_c(b, vectors), 1);
-    LVal x = lb_load(b, t, o->runs ? sum : acc, lb_add(b, lb_mulc(b, r, vectors), v));
-    Idx at = row_at(b, lk->out, lb_add(b, i, r), lb_add(b, j, lb_mulc(b, v, lanes)));
-    int64_t stride = lower_lane_stride(lk->out, lk->out->rank - 1);
-    if (lanes == 1)
+    uint32_t sum = sum_tile(o, tile);
+    Idx r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, tile->rows), 1);
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, tile->vectors), 1);
+    LVal x =
+        lb_load(b, (LType){lk->out->dtype, tile->lanes}, sum, lb_add(b, lb_mulc(b, r, tile->vectors), v));
+    Idx at = row_at(b, lk->out, lb_add(b, tile->i, r), lb_add(b, tile->j, lb_mulc(b, v, tile->lanes)));
+    if (tile->lanes == 1)
         lb_store(b, lk->out_buf, at, x);
     else
-        lb_store_strided(b, lk->out_buf, at, x, stride);
+        lb_store_strided(b, lk->out_buf, at, x, lower_lane_stride(lk->out, lk->out->rank - 1));
     lb_end(b);
     lb_end(b);
 }
@@ -103,10 +117,10 @@ static void build_columns(Outer *o, Idx j, int64_t vectors, uint8_t lanes) {
     LBuild *b = &o->lk->b;
     Idx split = lb_mulc(b, lb_divc(b, o->rows, o->tile), o->tile);
     Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), split, o->tile);
-    build_tile(o, i, o->tile, j, vectors, lanes);
+    build_tile(o, &(const Tile){i, j, o->tile, vectors, lanes});
     lb_end(b);
     i = lb_for(b, FOR_SERIAL, "i", split, o->rows, 1);
-    build_tile(o, i, 1, j, vectors, lanes);
+    build_tile(o, &(const Tile){i, j, 1, vectors, lanes});
     lb_end(b);
 }
 

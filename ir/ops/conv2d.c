@@ -29,8 +29,10 @@ bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *ke
                           "%lld groups do not divide %lld and %lld", (long long)a->groups,
                           (long long)in_channels, (long long)out_channels);
     for (int i = 0; i < 2; i++) {
-        Window w = {input[i],         kernel[i],       a->stride.v[i],
-                    a->dilation.v[i], a->padding.v[i], a->padding.v[i + 2]};
+        Window w = {.in = input[i], .kernel = kernel[i], .stride = a->stride.v[i]};
+        w.dilation = a->dilation.v[i];
+        w.before = a->padding.v[i];
+        w.after = a->padding.v[i + 2];
         int64_t count;
         if (w.kernel > OP_MAX_INT || !window_count(&w, &count))
             return op_fail_overflow(c);
