@@ -1,5 +1,5 @@
-/* The way back through a graph, and what the `grad` hooks of ops share: which parts are wanted, and sums of what
- * several users contribute. */
+/* The way back through a graph, and what the `grad` hooks of ops share: which parts are wanted, and sums of
+ * what several users contribute. */
 #include "ir/grad.h"
 
 void grad_begin(Grad *gr) {
