@@ -82,7 +82,7 @@ typedef struct cnnrt_early_stopping {
     int64_t patience; /* epochs without improvement; 0: never stop early */
     int monitor;      /* enum cnnrt_monitor */
     double min_delta;
-    int restore_best; /* at the end, put back the weights of the best epoch */
+    int restore_best; /* at the end (not when stopped by the flag), put back the weights of the best epoch */
 } cnnrt_early_stopping;
 
 enum cnnrt_fit_event_kind {
@@ -101,7 +101,9 @@ typedef struct cnnrt_fit_event {
     double lr;             /* of the first group */
     double loss, accuracy; /* means over this epoch so far; accuracy is NaN without class labels */
     double val_loss, val_accuracy, val_top5; /* CNNRT_FIT_EPOCH; NaN without validation */
-    double images_per_second, seconds, seconds_left;
+    double images_per_second;                /* of training, in this epoch */
+    double seconds,
+        seconds_left; /* of this call; the rest of the run by the pace so far, NaN before a step */
     const char *text; /* CNNRT_FIT_CHECKPOINT: path; CNNRT_FIT_STOP: why */
 } cnnrt_fit_event;
 
@@ -109,14 +111,15 @@ typedef struct cnnrt_fit_options {
     int64_t batch; /* samples a call; at most the compiled batch; 0: that */
     int64_t epochs;
     int64_t accumulate;  /* calls of backward an optimizer step; 0 and 1: train_step */
-    uint64_t seed;       /* of dropout, when the state is initialised here */
+    uint64_t seed;       /* of the run; a checkpoint of another seed is not resumed */
     const double *hyper; /* in place of the model's defaults; NULL: those */
     cnnrt_schedule schedule;
     cnnrt_early_stopping early_stopping;
     const char *checkpoint;   /* file; NULL: none */
     int64_t checkpoint_steps; /* write one every so many optimizer steps; 0: after each epoch only */
-    int resume;               /* continue from `checkpoint` if that file exists */
-    const char *log;          /* JSON lines are appended to this file; NULL: none */
+    int resume;      /* continue from `checkpoint` if that file exists; batch, accumulate, the number of
+                        training samples and seed must be the same, epochs may be more */
+    const char *log; /* JSON lines are appended to this file; NULL: none */
     int top5;
     volatile int *stop; /* when it becomes not 0, save and stop; may be NULL */
     /* Called on the loop's thread; not 0 ends the run as `stop` does. May be NULL. */
@@ -133,13 +136,15 @@ typedef struct cnnrt_fit_result {
     double best_metric;
     double seconds;
     int64_t *confusion; /* classes x classes, [true][predicted], of the last validation; yours to free; NULL:
-                           no class labels */
+                           no class labels, more than 4096 classes, or no whole validation in this call */
     int64_t classes;
     char text[400]; /* why it failed: the step, the layer, the last good checkpoint */
 } cnnrt_fit_result;
 
 /* Train. `state` (64-byte aligned, model->training->state_bytes) must be initialised by state_init or a
- * checkpoint, unless resume finds one. `valid` may be NULL. `work` is 64-byte aligned, of at least
+ * checkpoint, unless resume finds one. The model has one f32 input and one target; accuracy is that of its
+ * first output of two dimensions, when the target is i64 class labels. `train` begins epochs 0, 1, ...;
+ * `valid`, which may be NULL, epoch 0 each time. `work` is 64-byte aligned, of at least
  * workspace_shared + threads * workspace_per_thread bytes. `weights` NULL: embedded. Memory is taken at the
  * start only. Returns result->status. */
 int cnnrt_fit(const cnnrt_model *model, const cnnrt_source *train, const cnnrt_source *valid, void *state,
@@ -164,7 +169,9 @@ int cnnrt_state_export(const cnnrt_model *model, const void *state, const void *
  * there and fit, or nothing is changed. */
 int cnnrt_state_import(const cnnrt_model *model, void *state, const void *file, size_t file_bytes, char *why,
                        size_t why_size);
-/* Checkpoints: everything. cnnrt_fit writes and reads them itself; `meta` is its own place in the run. */
+/* Checkpoints: everything, whole or not at all. cnnrt_fit writes and reads its own, which also say where the
+ * run is; these are for loops of your own, and can load the state of either kind. Load initialises the state.
+ */
 int cnnrt_checkpoint_save(const cnnrt_model *model, const void *state, const char *path, char *why,
                           size_t why_size);
 int cnnrt_checkpoint_load(const cnnrt_model *model, void *state, const char *path, char *why,
