@@ -21,7 +21,7 @@ bool cnnrt_fit_stopping(Fit *f) {
 }
 
 void cnnrt_fit_event_send(Fit *f, int kind, int64_t step, int64_t steps, const char *text) {
-    const double now = cnnrt_fit_clock(), spent = now - f->epoch_began;
+    const double now = cnnrt_fit_clock(), spent = (f->trained > 0 ? f->trained : now) - f->epoch_began;
     const Place *at = &f->at;
     const bool running = kind == CNNRT_FIT_VALIDATION;
     const bool ended = kind == CNNRT_FIT_EPOCH; /* at->epoch counts it already */

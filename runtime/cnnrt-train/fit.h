@@ -21,7 +21,7 @@ typedef struct Fit {
     bool stop;           /* by the flag or the callback */
     int64_t saved_steps; /* total_steps of the last checkpoint; -1: none */
     /* Of this call, in seconds of a monotonic clock. */
-    double began, epoch_began;
+    double began, epoch_began, trained; /* trained: when the epoch's last step ended; 0: not yet */
     int64_t steps_here, epoch_samples_here;
 } Fit;
 

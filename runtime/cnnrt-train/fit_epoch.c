@@ -4,10 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What to look at when something is not finite. train_step may spoil all parameters, so gradients tell more;
+ * backward changes none. */
+static const uint32_t after_step[] = {CNNRT_GRAD, CNNRT_PARAM, CNNRT_BUFFER};
+static const uint32_t after_backward[] = {CNNRT_PARAM, CNNRT_GRAD, CNNRT_BUFFER};
+static const uint32_t weights[] = {CNNRT_PARAM, CNNRT_BUFFER, CNNRT_BUFFER};
+
 /* The first tensor that is to blame, in the order of the model, and where to go on from. */
-static int not_finite(Fit *f, const char *what, bool weights_only) {
-    const cnnrt_state_tensor *t = cnnrt_not_finite(f->call.model->training, f->call.state, weights_only);
-    char where[200], saved[160] = "no checkpoint was written";
+static int not_finite(Fit *f, const char *what, const uint32_t roles[3]) {
+    const cnnrt_state_tensor *t = cnnrt_not_finite(f->call.model->training, f->call.state, roles);
+    char where[200], saved[300] = "no checkpoint was written";
     if (!t)
         snprintf(where, sizeof where, "all parameters and gradients are finite");
     else if (t->role == CNNRT_GRAD && strchr(t->tensor.name, '/'))
@@ -16,18 +22,20 @@ static int not_finite(Fit *f, const char *what, bool weights_only) {
     else
         snprintf(where, sizeof where, "the first tensor that is not finite is %s", t->tensor.name);
     if (f->saved_steps >= 0)
-        snprintf(saved, sizeof saved, "the last good checkpoint is %s, of step %lld", f->options->checkpoint,
-                 (long long)f->saved_steps);
+        snprintf(saved, sizeof saved, "the last good checkpoint is that of step %lld, %s",
+                 (long long)f->saved_steps, f->options->checkpoint);
+    const int64_t step =
+        f->at.total_steps + (roles != weights); /* from 1; `weights` is asked after the step */
     return cnnrt_why(f->why, CNNRT_E_NOT_FINITE, "epoch %lld, step %lld: %s; %s; %s",
-                     (long long)f->at.epoch + 1, (long long)f->at.total_steps + 1, what, where, saved);
+                     (long long)((step - 1) / f->steps + 1), (long long)step, what, where, saved);
 }
 
 int cnnrt_fit_save(Fit *f) {
     const char *path = f->options->checkpoint;
     if (!path)
         return CNNRT_OK;
-    if (cnnrt_not_finite(f->call.model->training, f->call.state, true))
-        return not_finite(f, "a parameter is not finite", true);
+    if (cnnrt_not_finite(f->call.model->training, f->call.state, weights))
+        return not_finite(f, "a parameter is not finite", weights);
     int status = cnnrt_place_save(f->call.model, f->call.state, &f->at, f->at.best_epoch > 0 ? f->best : NULL,
                                   path, f->why);
     if (status != CNNRT_OK)
@@ -42,6 +50,15 @@ int cnnrt_fit_save(Fit *f) {
 static int failed(Fit *f, int status) {
     return cnnrt_why(f->why, status, "epoch %lld, step %lld: %s", (long long)f->at.epoch + 1,
                      (long long)f->at.total_steps + 1, cnnrt_strerror(status));
+}
+
+static int loss_not_finite(Fit *f, int64_t n, bool whole) {
+    const int64_t elements = n * (int64_t)(f->batch.input_bytes / sizeof(float));
+    const uint32_t *roles = whole ? after_step : after_backward;
+    for (int64_t i = 0; i < elements; i++)
+        if (!isfinite(f->batch.input[i]))
+            return not_finite(f, "the loss is not finite, nor is the input", roles);
+    return not_finite(f, "the loss is not finite", roles);
 }
 
 /* The next batch through train_step, or through backward alone. */
@@ -60,7 +77,7 @@ static int run_batch(Fit *f, bool whole) {
     if (status != CNNRT_OK)
         return failed(f, status);
     if (!isfinite(loss))
-        return not_finite(f, "the loss is not finite", false);
+        return loss_not_finite(f, n, whole);
     cnnrt_batch_score(&f->batch, n, loss, &f->at.score, NULL);
     f->epoch_samples_here += n;
     f->at.batches++;
@@ -215,11 +232,13 @@ static int log_epoch(Fit *f) {
 int cnnrt_fit_epoch(Fit *f) {
     f->epoch_began = cnnrt_fit_clock();
     f->epoch_samples_here = 0;
+    f->trained = 0;
     int status = train(f);
+    f->trained = cnnrt_fit_clock();
     if (status != CNNRT_OK || cnnrt_fit_stopping(f))
         return status;
-    if (cnnrt_not_finite(f->call.model->training, f->call.state, true))
-        return not_finite(f, "a parameter is not finite", true);
+    if (cnnrt_not_finite(f->call.model->training, f->call.state, weights))
+        return not_finite(f, "a parameter is not finite", weights);
     if ((status = validate(f)) != CNNRT_OK || f->stop)
         return status;
     f->at.train_loss = cnnrt_score_loss(&f->at.score);

@@ -75,9 +75,9 @@ static inline void *cnnrt_state_at(void *state, const cnnrt_state_tensor *t) {
 int cnnrt_check_model(const cnnrt_model *m, Why why);
 /* Bytes of parameters and statistics together. */
 uint64_t cnnrt_weights_size(const cnnrt_training *t);
-/* The first gradient, else parameter or statistic, that is not finite; NULL: all are. `weights_only` leaves
- * the gradients out. */
-const cnnrt_state_tensor *cnnrt_not_finite(const cnnrt_training *t, const void *state, bool weights_only);
+/* The first tensor that is not finite, of the first of these three roles that has one; NULL: none has. */
+const cnnrt_state_tensor *cnnrt_not_finite(const cnnrt_training *t, const void *state,
+                                           const uint32_t roles[3]);
 
 /* ---- Where a run stands ---- */
 

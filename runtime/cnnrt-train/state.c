@@ -33,13 +33,12 @@ static bool all_finite(const void *state, const cnnrt_state_tensor *t) {
     return true;
 }
 
-const cnnrt_state_tensor *cnnrt_not_finite(const cnnrt_training *t, const void *state, bool weights_only) {
-    for (uint32_t i = 0; i < t->n_state && !weights_only; i++)
-        if (t->state[i].role == CNNRT_GRAD && !all_finite(state, &t->state[i]))
-            return &t->state[i];
-    for (uint32_t i = 0; i < t->n_state; i++)
-        if (cnnrt_is_weight(&t->state[i]) && !all_finite(state, &t->state[i]))
-            return &t->state[i];
+const cnnrt_state_tensor *cnnrt_not_finite(const cnnrt_training *t, const void *state,
+                                           const uint32_t roles[3]) {
+    for (int r = 0; r < 3; r++)
+        for (uint32_t i = 0; i < t->n_state; i++)
+            if (t->state[i].role == roles[r] && !all_finite(state, &t->state[i]))
+                return &t->state[i];
     return NULL;
 }
 

@@ -504,8 +504,8 @@ Test(fit, stops_where_a_loss_is_no_number, .init = make_root, .fini = remove_roo
         o.user = &events;
         cr_expect_eq(fit(d, NULL, s, &o, &r), CNNRT_E_NOT_FINITE);
         cr_expect(strstr(r.text, k == 1 ? "epoch 3, step 15" : "epoch 3, step 8") &&
-                      strstr(r.text, "fc.weight") && strstr(r.text, o.checkpoint) &&
-                      strstr(r.text, k == 1 ? "of step 14" : "of step 7"),
+                      strstr(r.text, "fc.weight") && strstr(r.text, "nor is the input") &&
+                      strstr(r.text, o.checkpoint) && strstr(r.text, k == 1 ? "of step 14" : "of step 7"),
                   "%s", r.text);
         char why[200];
         cr_expect_eq(cnnrt_checkpoint_load(&model, s, o.checkpoint, why, sizeof why), CNNRT_OK, "%s", why);
@@ -530,7 +530,7 @@ Test(fit, no_bad_checkpoint, .init = make_root, .fini = remove_root) {
     hyper[2] = 1e300; /* the rate is infinite as a float */
     o.checkpoint_steps = 1;
     cr_expect_eq(fit(DATA(45), NULL, s, &o, &r), CNNRT_E_NOT_FINITE);
-    cr_expect(strstr(r.text, "fc.weight"), "%s", r.text);
+    cr_expect(strstr(r.text, "epoch 1, step 1: a parameter") && strstr(r.text, "fc.weight"), "%s", r.text);
     unsigned char *after = get(o.checkpoint, &m);
     cr_expect(n == m && memcmp(before, after, n) == 0);
     free(before);
