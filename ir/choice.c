@@ -24,7 +24,7 @@ static const AttrRow rows[] = {
     COUNT(channels, 64),
     COUNT(kernel_rows, 64),
     COUNT(kernel_columns, 64),
-    COUNT(images, MAX_BATCH),
+    COUNT(images, INT32_MAX),
 };
 
 const AttrTable choice_table = ATTR_TABLE(rows, Choice);
@@ -113,6 +113,12 @@ static const char *weight_fault(const Graph *g, const Node *n) {
         return "channels must divide a block, and kernel_rows and kernel_columns be within the kernel";
     if (!c->block && (block > MAX_PLANAR_CHANNELS || at->conv.groups > 1))
         return intern_f(g->cx, "block=0 is for one group of at most %d channels", MAX_PLANAR_CHANNELS);
+    const Dim batch = g->values.data[n->operands[0]].type.dim[0];
+    double parts = (double)dim_at(batch, g->batch) / (double)c->images + 1;
+    if (parts * (double)(w->dim[0].size + 4096) * (double)(w->dim[1].size + 64) * (double)w->dim[2].size *
+            (double)w->dim[3].size >
+        (double)TYPE_MAX_ELEMS)
+        return "its parts take too much memory: choose more images";
     if (c->block && c->ic_block % c->block)
         return "ic_block must be a multiple of block";
     return NULL;

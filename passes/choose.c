@@ -206,7 +206,8 @@ static Choice choose_conv_weight(const Target *t, const Graph *g, const Node *n,
     int64_t images = RUN_PIXELS / (oh * ow), rows = RUN_PIXELS / ow;
     c.rows = images ? images * oh : rows > 1 ? rows : 1;
     /* Several input blocks share the outputs of a run where few taps do. */
-    int64_t ic_blocks = ceil_div(ic, block), taps = w->dim[2].size * w->dim[3].size, batch = g->batch;
+    int64_t ic_blocks = ceil_div(ic, block), taps = w->dim[2].size * w->dim[3].size,
+            batch = dim_at(dy->dim[0], g->batch);
     int64_t per_task = taps >= 9 ? 1 : ceil_div(9, taps);
     per_task = per_task < ic_blocks ? per_task : ic_blocks;
     c.ic_block = c.block ? per_task * c.block : 0;

@@ -387,6 +387,7 @@ bool lower_conv_weight_direct(Lower *lw, const Node *n) {
     LowerKernel sums = begin_kernel(lw, n, "conv2d_backward_weight");
     const Choice *ch = n->choice;
     const Type *out = sums.out;
+    const Dim batch = lw->g->values.data[n->operands[0]].type.dim[0];
     int64_t oc_step = ch->vectors * sums.lanes, ic = out->dim[1].size, block = ch->block ? ch->block : ic;
     Weight w = {.lk = &sums, .at = &((const ConvGradAttrs *)n->attrs)->conv, .ch = ch};
     w.vec = (LType){DT_F32, (uint8_t)sums.lanes};
@@ -395,7 +396,7 @@ bool lower_conv_weight_direct(Lower *lw, const Node *n) {
     w.lanes_used = ic < block ? ceil_div(ic, ch->channels) * ch->channels : block;
     w.kh = out->dim[2].size;
     w.kw = out->dim[3].size;
-    w.parts = parts_type(out, ch, sums.lanes, ceil_div(lw->g->batch, ch->images));
+    w.parts = parts_type(out, ch, sums.lanes, ceil_div(dim_at(batch, lw->g->batch), ch->images));
     uint32_t parts = make_parts(lw, n, &w.parts);
     lower_parts(lw, &w, parts);
     LowerKernel combine = begin_kernel(lw, n, "combine");

@@ -135,13 +135,29 @@ static void build_tasks(Outer *o, int64_t lo, int64_t hi, int64_t vectors, uint8
     lb_end(b);
 }
 
-static bool build(Outer *o) {
+/* Rows of a tile, at most `most`, for `rows` of them: rows that are left over go one by one, at the pace of
+ * an addition's latency. */
+static int64_t best_tile(int64_t rows, int64_t most) {
+    enum { LATENCY = 4 }; /* multiply-adds of a row that one which waits for itself takes */
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t t = 1; t <= most && t <= rows; t++) {
+        int64_t whole = rows / t, cost = whole * (t > LATENCY ? t : LATENCY) + rows % t * LATENCY;
+        if (cost <= least) {
+            least = cost;
+            best = t;
+        }
+    }
+    return best;
+}
+
+/* `rows`: for the full batch. */
+static bool build(Outer *o, int64_t rows) {
     LowerKernel *lk = o->lk;
     int column = lk->in[1]->rank - 1;
     int64_t regs = lk->lw->target->vector_regs, lanes = lk->lanes;
     lanes = shape_lanes(lk->in[1], column, shape_lanes(lk->out, lk->out->rank - 1, (uint8_t)lanes));
     o->vectors = 2;
-    o->tile = (regs - 4) / (o->runs ? 4 : 2);
+    o->tile = best_tile(rows, (regs - 4) / (o->runs ? 4 : 2));
     int64_t step = lanes * o->vectors, wide = o->columns / step * step;
     int64_t whole = o->columns / lanes * lanes;
     build_tasks(o, 0, wide, o->vectors, (uint8_t)lanes);
@@ -164,7 +180,7 @@ bool lower_linear_backward_weight(Lower *lw, const Node *n) {
         .lk = &lk, .weight = true, .rows = lb_dim(&lk.b, lk.out->dim[0]), .columns = lk.out->dim[1].size};
     o.depth = row_count(&lk.b, lk.in[0]);
     o.runs = type_elems(lk.in[0], lw->g->batch) / lk.out->dim[0].size > RUN;
-    return build(&o);
+    return build(&o, lk.out->dim[0].size);
 }
 
 bool lower_linear_backward_input(Lower *lw, const Node *n) {
@@ -172,5 +188,5 @@ bool lower_linear_backward_input(Lower *lw, const Node *n) {
     Outer o = {.lk = &lk, .rows = row_count(&lk.b, lk.out), .depth = lb_dim(&lk.b, lk.in[1]->dim[0])};
     o.columns = lk.in[1]->dim[1].size;
     o.runs = lk.in[1]->dim[0].size > RUN;
-    return build(&o);
+    return build(&o, type_elems(lk.out, lw->g->batch) / o.columns);
 }

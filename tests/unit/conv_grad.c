@@ -35,6 +35,14 @@ static const Case cases[] = {
      "  %y = conv2d_backward_weight %dy, %x {stride=[2,2], kernel_size=[1,1]} : f32[33,48,1,1]"
      "  return %y as \"y\" }",
      "direct", 1e-6},
+    {"graph @n(%dy: f32[3N,17,4,5], %x: f32[3N,16,4,5]) batch 7 {"
+     "  %y = conv2d_backward_weight %dy, %x {padding=[1,1,1,1], kernel_size=[3,3]} : f32[17,16,3,3]"
+     "  return %y as \"y\" }",
+     "direct", 1e-6},
+    {"graph @o(%dy: f32[5,17,4,5], %x: f32[5,16,4,5]) batch 1 {"
+     "  %y = conv2d_backward_weight %dy, %x {padding=[1,1,1,1], kernel_size=[3,3]} : f32[17,16,3,3]"
+     "  return %y as \"y\" }",
+     "direct", 1e-6},
     {"graph @e(%dy: f32[N,6,7,7], %x: f32[N,6,7,7]) batch 2 {"
      "  %y = conv2d_backward_weight %dy, %x {padding=[1,1,1,1], groups=6, kernel_size=[3,3]} : f32[6,1,3,3]"
      "  return %y as \"y\" }",
