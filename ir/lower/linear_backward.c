@@ -1,6 +1,6 @@
 /* The gradients of linear, both sums of outer products: out[i][j] = the sum over q of a[q][i] * b[q][j], with
  * rows i and columns j in registers. For the weight q counts rows, i outputs and j inputs; for the input q
- * counts outputs, i rows and j inputs. Nothing is packed: b is read along j. Each element is one sum in
+ * counts outputs, i rows and j inputs. Nothing need be packed: b is read along j. Each element is one sum in
  * ascending q, cut into runs whose sums are added up. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
@@ -13,7 +13,10 @@ typedef struct Outer {
     Idx rows, depth;       /* extents of i and q */
     int64_t columns;       /* of j */
     int64_t tile, vectors; /* rows and vectors of columns in registers */
-    bool runs;             /* is depth more than one run? */
+    int64_t most;          /* depth for the full batch */
+    bool runs;             /* is that more than one run? */
+    bool pack;             /* are the columns of b copied together for many tiles? */
+    uint32_t panel;        /* if so: [q][column of the task], in scratch */
 } Outer;
 
 /* Rows from i and vectors of columns from j. */
@@ -41,17 +44,43 @@ static LVal load_a(Outer *o, Idx q, Idx i, uint8_t lanes) {
     return lb_splat(b, lb_load(b, (LType){lk->out->dtype, 1}, lk->in_buf[0], at), lanes);
 }
 
+/* Vector v of the tile's columns in row q of b. */
+static LVal load_b(Outer *o, const Tile *tile, Idx q, Idx v) {
+    LowerKernel *lk = o->lk;
+    LBuild *b = &lk->b;
+    LType t = {lk->out->dtype, tile->lanes};
+    Idx column = lb_mulc(b, v, tile->lanes);
+    if (o->pack)
+        return lb_load(b, t, o->panel, lb_add(b, lb_mulc(b, q, tile->vectors * tile->lanes), column));
+    Idx at = row_at(b, lk->in[1], q, lb_add(b, tile->j, column));
+    return lb_load_strided(b, t, lk->in_buf[1], at, lower_lane_stride(lk->in[1], lk->in[1]->rank - 1));
+}
+
+/* Rows of b are far apart, often by a power of two, and share few lines of the cache: copy what the task
+ * reads of them. */
+static void pack_columns(Outer *o, const Tile *tile) {
+    LBuild *b = &o->lk->b;
+    int64_t step = tile->vectors * tile->lanes;
+    uint32_t panel = lb_alloc(b, LB_SCRATCH, "panel", (LType){o->lk->out->dtype, 1}, o->most * step);
+    Idx q = lb_for(b, FOR_SERIAL, "q", lb_c(b, 0), o->depth, 1);
+    for (int64_t v = 0; v < tile->vectors; v++) {
+        LVal x = load_b(o, tile, q, lb_c(b, v));
+        lb_store(b, panel, lb_addc(b, lb_mulc(b, q, step), v * tile->lanes), x);
+    }
+    lb_end(b);
+    o->panel = panel;
+    o->pack = true;
+}
+
 /* acc[rows][vectors] += the products for q in [lo, hi). */
 static void reduce(Outer *o, const Tile *tile, uint32_t acc, Idx lo, Idx hi) {
     LowerKernel *lk = o->lk;
     LBuild *b = &lk->b;
     LType t = {lk->out->dtype, tile->lanes};
-    int64_t stride = lower_lane_stride(lk->in[1], lk->in[1]->rank - 1);
     uint32_t bs = lb_alloc(b, LB_REG, "b", t, tile->vectors);
     Idx q = lb_for(b, FOR_NOUNROLL, "q", lo, hi, 1);
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, tile->vectors), 1);
-    Idx at = row_at(b, lk->in[1], q, lb_add(b, tile->j, lb_mulc(b, v, tile->lanes)));
-    lb_store(b, bs, v, lb_load_strided(b, t, lk->in_buf[1], at, stride));
+    lb_store(b, bs, v, load_b(o, tile, q, v));
     lb_end(b);
     Idx r = lb_for(b, FOR_UNROLL, "r", lb_c(b, 0), lb_c(b, tile->rows), 1);
     LVal a = load_a(o, q, lb_add(b, tile->i, r), tile->lanes);
@@ -113,8 +142,11 @@ static void build_tile(Outer *o, const Tile *tile) {
 }
 
 /* All rows of columns [j, j + vectors * lanes): tiles, then row by row what is left. */
-static void build_columns(Outer *o, Idx j, int64_t vectors, uint8_t lanes) {
+static void build_columns(Outer *o, Idx j, int64_t vectors, uint8_t lanes, bool pack) {
     LBuild *b = &o->lk->b;
+    o->pack = false;
+    if (pack)
+        pack_columns(o, &(const Tile){lb_c(b, 0), j, 0, vectors, lanes});
     Idx split = lb_mulc(b, lb_divc(b, o->rows, o->tile), o->tile);
     Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), split, o->tile);
     build_tile(o, &(const Tile){i, j, o->tile, vectors, lanes});
@@ -125,13 +157,14 @@ static void build_columns(Outer *o, Idx j, int64_t vectors, uint8_t lanes) {
 }
 
 /* Columns [lo, hi), a multiple of the step, as parallel tasks. */
-static void build_tasks(Outer *o, int64_t lo, int64_t hi, int64_t vectors, uint8_t lanes) {
+static void build_tasks(Outer *o, int64_t lo, int64_t hi, int64_t vectors, uint8_t lanes, bool pack) {
     LBuild *b = &o->lk->b;
     int64_t step = vectors * lanes;
     if (lo >= hi)
         return;
+    pack &= hi - lo > step; /* a loop of one turn is none, and scratch belongs to a parallel one */
     Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), lb_c(b, (hi - lo) / step), 1);
-    build_columns(o, lb_addc(b, lb_mulc(b, t, step), lo), vectors, lanes);
+    build_columns(o, lb_addc(b, lb_mulc(b, t, step), lo), vectors, lanes, pack);
     lb_end(b);
 }
 
@@ -157,12 +190,14 @@ static bool build(Outer *o, int64_t rows) {
     int64_t regs = lk->lw->target->vector_regs, lanes = lk->lanes;
     lanes = shape_lanes(lk->in[1], column, shape_lanes(lk->out, lk->out->rank - 1, (uint8_t)lanes));
     o->vectors = 2;
+    o->runs = o->most > RUN;
     o->tile = best_tile(rows, (regs - 4) / (o->runs ? 4 : 2));
     int64_t step = lanes * o->vectors, wide = o->columns / step * step;
     int64_t whole = o->columns / lanes * lanes;
-    build_tasks(o, 0, wide, o->vectors, (uint8_t)lanes);
-    build_tasks(o, wide, whole, 1, (uint8_t)lanes);
-    build_tasks(o, whole, o->columns, 1, 1);
+    bool pack = o->weight && !o->runs && rows >= 4 * o->tile;
+    build_tasks(o, 0, wide, o->vectors, (uint8_t)lanes, pack);
+    build_tasks(o, wide, whole, 1, (uint8_t)lanes, pack);
+    build_tasks(o, whole, o->columns, 1, 1, false);
     lower_zero_border(lk);
     return lower_end(lk);
 }
@@ -179,7 +214,7 @@ bool lower_linear_backward_weight(Lower *lw, const Node *n) {
     Outer o = {
         .lk = &lk, .weight = true, .rows = lb_dim(&lk.b, lk.out->dim[0]), .columns = lk.out->dim[1].size};
     o.depth = row_count(&lk.b, lk.in[0]);
-    o.runs = type_elems(lk.in[0], lw->g->batch) / lk.out->dim[0].size > RUN;
+    o.most = type_elems(lk.in[0], lw->g->batch) / lk.out->dim[0].size;
     return build(&o, lk.out->dim[0].size);
 }
 
@@ -187,6 +222,6 @@ bool lower_linear_backward_input(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, "linear_backward_input");
     Outer o = {.lk = &lk, .rows = row_count(&lk.b, lk.out), .depth = lb_dim(&lk.b, lk.in[1]->dim[0])};
     o.columns = lk.in[1]->dim[1].size;
-    o.runs = lk.in[1]->dim[0].size > RUN;
+    o.most = lk.in[1]->dim[0].size;
     return build(&o, type_elems(lk.out, lw->g->batch) / o.columns);
 }
