@@ -15,13 +15,13 @@ static Idx ceil_divc(LBuild *b, Idx x, int64_t c) {
     return lb_divc(b, lb_addc(b, x, c - 1), c);
 }
 
-/* Outputs for which a tap lies inside the input. */
+/* Outputs [lo, hi) for which a tap lies inside the input; lo == hi where it never does. */
 static void output_bounds(Grad2d *g, int axis, Idx tap, Idx *lo, Idx *hi) {
     LBuild *b = &g->lk->b;
     Idx start = lb_sub(b, lb_c(b, g->a->padding.v[axis]), lb_mulc(b, tap, g->a->dilation.v[axis]));
     *lo = lb_max(b, lb_c(b, 0), ceil_divc(b, start, g->a->stride.v[axis]));
-    *hi =
-        lb_min(b, lb_c(b, g->out[axis]), ceil_divc(b, lb_addc(b, start, g->in[axis]), g->a->stride.v[axis]));
+    const Idx end = ceil_divc(b, lb_addc(b, start, g->in[axis]), g->a->stride.v[axis]);
+    *hi = lb_max(b, *lo, lb_min(b, lb_c(b, g->out[axis]), end));
 }
 
 static Idx input_at(Grad2d *g, int axis, Idx o, Idx tap) {

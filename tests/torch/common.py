@@ -1,7 +1,10 @@
 """What the tests against PyTorch share: the nets, random weights, running cnnc, comparing."""
 
+import copy
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -109,6 +112,43 @@ def compiled(directory, name, arguments):
     base = os.path.join(directory, name)
     cnnc(*arguments, "--name", name, "-o", base + ".o")
     return native.Model(native.link(base + ".o", base + ".so", CNNRT), name)
+
+
+def training(directory, name, module, example, recipe=None, cpu="native", seed=0):
+    """Compile a module's training with the module's values as the initial ones, link, load: a native.Training. The
+    recipe is a dictionary; the export is made in evaluation mode, from a copy."""
+    base = os.path.join(directory, name + "-" + cpu)  # two libraries of one path would be one
+    export_torch.export(copy.deepcopy(module).eval(), example, base)
+    with open(base + ".recipe.json", "w") as f:
+        json.dump({"format": "cnnc-recipe/1", **(recipe or {})}, f)
+    cnnc(base + ".json", "--train", "--recipe", base + ".recipe.json", "--name", name, "--cpu", cpu, "-o", base + ".o")
+    return native.Training(native.link(base + ".o", base + ".so", CNNRT), name, seed)
+
+
+def as_bytes(t):
+    """An f32 tensor, or whole numbers as i64."""
+    if t.is_floating_point():
+        return export_torch.tensor_bytes(t.float())
+    return struct.pack("<%dq" % t.numel(), *t.flatten().tolist())
+
+
+def state(model, role, name, like):
+    """An f32 tensor of the state block, in the shape of `like`."""
+    return torch.frombuffer(bytearray(model.get(role, name)), dtype=torch.float32).reshape(like.shape)
+
+
+def set_state(model, module):
+    """The module's parameters and statistics are those of the state block."""
+    values = module.state_dict()
+    for role in (native.PARAM, native.BUFFER):
+        for name in model.names(role):
+            model.set(role, name, as_bytes(values[name]))
+
+
+def gap(got, want):
+    """Largest error over largest value."""
+    want = want.double()
+    return (got.reshape(want.shape).double() - want).abs().max().item() / (want.abs().max().item() or 1.0)
 
 
 def run(model, x, threads=1):
