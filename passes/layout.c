@@ -154,13 +154,13 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
                                    lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
 }
 
-/* The gradient of a convolution's weight reads what the convolution did, and makes it dense. */
+/* The gradient of a convolution's weight reads what the convolution did, and makes it dense. Borders are
+ * those that other users need, too: then one reorder serves all. */
 static void plan_conv_weight(Layouts *ls, const Node *n, Plan *p) {
-    const int64_t *pad = ((const ConvGradAttrs *)n->attrs)->conv.padding.v;
-    Border b = {(uint16_t)pad[0], (uint16_t)pad[1], (uint16_t)pad[2], (uint16_t)pad[3]};
-    p->operands[0] = as_blocked(ls, p->operands[0], (Border){0}, n);
+    const Border dy = ls->need[n->operands[0]], x = ls->need[n->operands[1]];
+    p->operands[0] = as_blocked(ls, p->operands[0], dy, n);
     p->operands[1] =
-        n->choice->block ? as_blocked(ls, p->operands[1], b, n) : as_planar(ls, p->operands[1], b, n);
+        n->choice->block ? as_blocked(ls, p->operands[1], x, n) : as_planar(ls, p->operands[1], x, n);
 }
 
 static void plan_conv_input(Layouts *ls, const Node *n, Plan *p) {
