@@ -8,7 +8,6 @@
 #define NEVER UINT32_MAX
 
 typedef struct Plan {
-    Unit *u;
     LoopModule *m;
     Arena *a;
     uint32_t *root;  /* storage of each buffer: the number of its representative */
@@ -18,7 +17,7 @@ typedef struct Plan {
 } Plan;
 
 static bool too_large(const Plan *p, const char *what, const char *name) {
-    return diag_error(&p->u->cx->diag, DIAG_SIZE_OVERFLOW, NULL, "%s%s%s%s: the bytes do not fit 63 bits",
+    return diag_error(&p->m->cx->diag, DIAG_SIZE_OVERFLOW, NULL, "%s%s%s%s: the bytes do not fit 63 bits",
                       what, name ? " \"" : "", name ? name : "", name ? "\"" : "");
 }
 
@@ -49,7 +48,7 @@ static bool in_workspace(const Plan *p, uint32_t root) {
 
 /* ---- Storages and lifetimes ---- */
 
-static uint32_t find_root(const LoopModule *m, uint32_t b) {
+uint32_t plan_root(const LoopModule *m, uint32_t b) {
     /* The verifier refuses alias chains that return; counting makes sure that this ends anyway. */
     for (uint32_t hops = 0; hops < m->bufs.len && m->bufs.data[b].kind == MB_WORK; hops++) {
         const int32_t next = m->bufs.data[b].alias;
@@ -64,7 +63,7 @@ static uint32_t find_root(const LoopModule *m, uint32_t b) {
  */
 static bool check_align(const Plan *p, uint32_t align, const char *name) {
     return align <= PLAN_ALIGN ||
-           diag_error(&p->u->cx->diag, DIAG_IR_INVALID, NULL,
+           diag_error(&p->m->cx->diag, DIAG_IR_INVALID, NULL,
                       "buffer \"%s\": aligned to %u bytes, but workspace and weights are to %d", name, align,
                       PLAN_ALIGN);
 }
@@ -78,7 +77,7 @@ static bool make_storages(Plan *p) {
     for (uint32_t b = 0; b < n; b++) {
         const ModBuf *buf = buffer(p, b);
         const int64_t bytes = type_physical_bytes(&buf->type, p->m->batch);
-        const uint32_t r = find_root(p->m, b);
+        const uint32_t r = plan_root(p->m, b);
         if (bytes < 0)
             return too_large(p, "buffer", buf->name);
         if (!check_align(p, buf->align, buf->name))
@@ -359,16 +358,67 @@ static void prove_no_alias(Plan *p) {
             alias_facts(p, &p->m->entries.data[e].steps.data[s]);
 }
 
-bool pass_plan(Unit *u) {
-    Plan p = {.u = u, .m = u->loops, .a = &u->cx->arena};
-    if (!make_storages(&p))
+static bool find_storages(Plan *p, bool keep) {
+    if (!make_storages(p))
         return false;
-    find_lifetimes(&p);
-    if (u->keep_all)
-        keep_all(&p);
+    find_lifetimes(p);
+    if (keep)
+        keep_all(p);
     else
-        share_in_place(&p);
-    if (!place_workspace(&p) || !place_constants(&p) || !place_state(&p) || !place_scratch(&p))
+        share_in_place(p);
+    return true;
+}
+
+/* ---- Questions ---- */
+
+/* A plan of a copy: the module, its buffers and those of its kernels. */
+static Plan plan_of_copy(Arena *a, const LoopModule *m) {
+    Plan p = {.m = arena_copy(a, m, sizeof *m), .a = a};
+    p.m->bufs.data = arena_copy(a, m->bufs.data, m->bufs.len * sizeof *m->bufs.data);
+    p.m->kernels.data = arena_copy(a, m->kernels.data, m->kernels.len * sizeof *m->kernels.data);
+    for (uint32_t i = 0; i < m->kernels.len; i++) {
+        Kernel *k = p.m->kernels.data[i] = arena_copy(a, m->kernels.data[i], sizeof *k);
+        k->bufs.data = arena_copy(a, k->bufs.data, k->bufs.len * sizeof *k->bufs.data);
+    }
+    return p;
+}
+
+int64_t plan_workspace(Arena *a, const LoopModule *m) {
+    Plan p = plan_of_copy(a, m);
+    if (!find_storages(&p, false) || !place_workspace(&p) || !place_scratch(&p))
+        return -1;
+    return add(round_up(p.m->work_bytes), round_up(p.m->scratch_bytes));
+}
+
+int64_t plan_scratch(Arena *a, const LoopModule *m) {
+    Plan p = plan_of_copy(a, m);
+    return place_scratch(&p) ? round_up(p.m->scratch_bytes) : -1;
+}
+
+bool plan_live(Arena *a, const LoopModule *m, uint32_t e, int64_t *live) {
+    Plan p = plan_of_copy(a, m);
+    if (!find_storages(&p, false))
+        return false;
+    uint32_t begin = 0;
+    for (uint32_t i = 0; i < e; i++)
+        begin += m->entries.data[i].steps.len;
+    const uint32_t steps = m->entries.data[e].steps.len;
+    PlanItem *items = NEW_ARRAY(a, PlanItem, m->bufs.len);
+    const uint32_t n = collect(&p, begin, begin + steps, items, NEW_ARRAY(a, uint32_t, m->bufs.len));
+    int64_t *change = NEW_ARRAY(a, int64_t, (size_t)steps + 1), sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        change[items[i].first] += round_up(items[i].bytes);
+        change[items[i].last + 1] -= round_up(items[i].bytes);
+    }
+    for (uint32_t s = 0; s < steps; s++)
+        live[s] = sum += change[s];
+    return true;
+}
+
+bool pass_plan(Unit *u) {
+    Plan p = {.m = u->loops, .a = &u->cx->arena};
+    if (!find_storages(&p, u->keep_all) || !place_workspace(&p) || !place_constants(&p) || !place_state(&p) ||
+        !place_scratch(&p))
         return false;
     prove_no_alias(&p);
     p.m->planned = true;

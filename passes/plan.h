@@ -2,8 +2,7 @@
 #ifndef PASSES_PLAN_H
 #define PASSES_PLAN_H
 
-#include "ir/base/arena.h"
-#include <stdbool.h>
+#include "ir/loops/loops.h"
 
 enum { PLAN_ALIGN = 64 };
 
@@ -19,5 +18,14 @@ typedef struct PlanItem {
 bool plan_offsets(Arena *a, PlanItem *items, uint32_t n, int64_t *total);
 /* The largest sum of bytes alive at one step: a bound below. -1 on overflow. */
 int64_t plan_live_bytes(Arena *a, const PlanItem *items, uint32_t n);
+
+/* The next three ask about a module that has not been planned, and leave it as it is. */
+/* The workspace that the pass would give it, for one thread. -1 after a diagnostic: sizes overflow. */
+int64_t plan_workspace(Arena *a, const LoopModule *m);
+int64_t plan_scratch(Arena *a, const LoopModule *m); /* the thread's part of that */
+/* live[s]: bytes of the workspace in use at step s of entry number e. False after the same diagnostic. */
+bool plan_live(Arena *a, const LoopModule *m, uint32_t e, int64_t *live);
+/* The buffer whose memory b shares, or b. */
+uint32_t plan_root(const LoopModule *m, uint32_t b);
 
 #endif

@@ -216,7 +216,9 @@ const EntryRules *entry_rules(const char *name); /* NULL: there is no such entry
 /* Elements of buffer b for batch n. */
 int64_t modbuf_elems(const ModBuf *b, int64_t n);
 
-/* work.c: at most so many statements are run by the entry for one image; INFINITY where nobody knows. */
+/* work.c: at most so many statements are run by the entry, or the kernel, for one image; INFINITY where
+ * nobody knows. */
+double kernel_most_work(Kernel *k);
 double loops_most_work(const LoopModule *m, const Entry *e);
 
 /* print.c, parse.c, verify.c */

@@ -32,13 +32,15 @@ static double most_work(Kernel *k, const Block *block, int64_t *lo, int64_t *hi)
     return sum;
 }
 
+double kernel_most_work(Kernel *k) {
+    int64_t *lo = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
+    int64_t *hi = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
+    return most_work(k, &k->body, lo, hi);
+}
+
 double loops_most_work(const LoopModule *m, const Entry *e) {
     double sum = 0;
-    for (uint32_t i = 0; i < e->steps.len; i++) {
-        Kernel *k = m->kernels.data[e->steps.data[i].kernel];
-        int64_t *lo = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
-        int64_t *hi = NEW_ARRAY(k->arena, int64_t, k->vars.len + 1);
-        sum += most_work(k, &k->body, lo, hi);
-    }
+    for (uint32_t i = 0; i < e->steps.len; i++)
+        sum += kernel_most_work(m->kernels.data[e->steps.data[i].kernel]);
     return sum;
 }
