@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The gradient of each layer at odd sizes against PyTorch's autograd in training mode: channels 1, 3, 17; height and
-width 1, 7, 13; batch 1 and 3, 2 of 3. One model a size: each layer between a 1x1 convolution of its own, whose gradient
-is of the layer's input, and a linear layer that gives each of its outputs another gradient. Statistics of batch norms too.
+width 1, 7, 13; 3, 2 and 1 samples. Each layer stands between a 1x1 convolution of its own, which shows the gradient of
+the layer's input, and a linear layer, which gives each of its outputs another gradient. Statistics of batch norms too.
 
     gradients.py CHANNELS...
 """
@@ -14,7 +14,8 @@ from torch import nn
 
 from common import as_bytes, check, cpus, gap, native, set_state, state, training, workplace
 
-LIMIT, FREE, CLASSES = 1e-5, 3.0, 4
+LIMIT, FREE, ROUNDING, CLASSES = 1e-5, 3.0, 4e-7, 4
+MORE = 2  # channels of the input besides: what a batch norm of one channel gets must be more than a multiple of one
 
 
 class Residual(nn.Module):
@@ -99,7 +100,7 @@ class Between(nn.Module):
 
     def __init__(self, layer, c, size):
         super().__init__()
-        self.front, self.layer = nn.Conv2d(c, c, 1, bias=False), layer
+        self.front, self.layer = nn.Conv2d(c + MORE, c, 1, bias=False), layer
         with torch.no_grad():
             n = copy.deepcopy(layer).eval()(torch.zeros(1, c, size, size)).numel()
         self.back = nn.Linear(n, CLASSES)
@@ -140,8 +141,12 @@ def compare(net, model, x, label):
     worst = (0.0, "")
     for name, g in exact.items():
         error, own = gap(state(model, native.GRAD, "grad/" + name, g), g), gap(single[name], g)
+        # A sum that all but cancels (of one element, say) is known no better than rounding of its layer's largest.
+        largest = max(h.abs().max().item() for k, h in exact.items() if k.split(".")[:2] == name.split(".")[:2])
+        floor = ROUNDING * largest / (g.abs().max().item() or 1.0)
         worst = max(worst, (error, name))
-        check(error <= max(LIMIT, FREE * own), "%s: gradient of %s: %.2e (PyTorch's f32: %.2e)" % (label, name, error, own))
+        check(error <= max(LIMIT, FREE * own, floor),
+              "%s: gradient of %s: %.2e (PyTorch's f32: %.2e)" % (label, name, error, own))
     for name in model.names(native.BUFFER):
         error = gap(state(model, native.BUFFER, name, statistics[name]), statistics[name])
         check(error <= LIMIT, "%s: %s: %.2e" % (label, name, error))
@@ -167,13 +172,13 @@ def one_size(directory, c, size, cpu):
     groups = {"conv": convolutions(c, size), "pool": pools(c, size), "other": others(c, size), "norm": norms(c, size)}
     for group, layers in groups.items():
         net, label = All(layers, c, size).train(), "%s %d x %d x %d, %s" % (group, c, size, size, cpu)
-        x = torch.randn(3, c, size, size)
+        x = torch.randn(3, c + MORE, size, size)
         recipe = {"loss": {"type": "MSELoss"}, "batch_size": 3}
         model = training(directory, "%s_%d_%d" % (group, c, size), net, x[:1], recipe, cpu)
         for n in (3, 2, 1):
             if group == "norm" and n * size == 1:
                 refuses(model, net, x[:1], 14, label)  # CNNRT_E_BATCH_NORM
-            else:
+            elif group != "norm" or n * size > 2:  # two values a channel become -1 and 1: the gradient is 0
                 compare(net, model, x[:n], "%s, %d" % (label, n))
 
 

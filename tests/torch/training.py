@@ -2,24 +2,31 @@
 """Training against PyTorch: at each of 50 steps, one step from PyTorch's own state gives its loss and gradients;
 and run freely from the same start, the losses stay as near to PyTorch's in f64 as PyTorch's in f32 do, times 3.
 
-    training.py NET [STEPS]
+    training.py NET [STEPS]     (ctest takes fewer steps than the 50 that stand for none given)
+
+A gradient has kinks: where a ReLU's input passes 0, or the largest value of a max pool changes its place, it jumps.
+A step so close to one that f32's rounding decides on which side it is has no gradient that f32 code could be held to,
+PyTorch's no more than ours. So a parameter whose gradient is further off than the limit must be explained: some
+f64 gradient at parameters and inputs that differ from the step's by f32's rounding (ROUNDING, relative) lies at least a
+third as far from the step's own. One set of draws serves all parameters of a step; a gradient that is off by more than
+three times what any of DRAWS draws shows is a failure, and so are kinks at more than half of the steps.
+
+A free run that meets a kink goes another way from there. Whether PyTorch's f32 meets the same one is luck: should it not,
+its distance is the largest of its runs that add up in other orders (VARIANTS), each of them as much PyTorch's f32.
 """
 
 import copy
-import json
-import os
-import struct
 import sys
 
 import torch
 from torch import nn
 
-from common import CNNRT, ROOT, SimpleCNN, check, cnnc, export_torch, native, workplace
+from common import SimpleCNN, as_bytes, check, native, set_state, state, training, workplace
 from train_lenet5 import LeNet5
 
-BATCH, THREADS = 16, 2
+THREADS = 2
 LOSS, GRADIENT, FREE = 1e-5, 1e-4, 3.0
-ROUNDING, DRAWS = 4e-7, 64  # what f32 sums differ by; how often a kink is looked for
+ROUNDING, DRAWS = 4e-7, 64
 
 
 class LogitLeNet5(LeNet5):
@@ -80,10 +87,10 @@ class VGG11(nn.Module):
 SGD = {"type": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 ADAM = {"type": "Adam", "lr": 1e-3}
 NETS = {
-    "simplecnn": (SimpleCNN, [1, 28, 28], ADAM),
-    "lenet5": (LogitLeNet5, [1, 28, 28], SGD),
-    "resnet": (SmallResNet, [3, 32, 32], SGD),
-    "vgg11": (VGG11, [3, 32, 32], {**SGD, "lr": 0.01}),
+    "simplecnn": (SimpleCNN, [1, 28, 28], ADAM, 16),
+    "lenet5": (LogitLeNet5, [1, 28, 28], SGD, 16),
+    "resnet": (SmallResNet, [3, 32, 32], SGD, 16),
+    "vgg11": (VGG11, [3, 32, 32], {**SGD, "lr": 0.01}, 8),
 }
 
 
@@ -92,21 +99,13 @@ def optimizer(recipe, parameters):
     return getattr(torch.optim, recipe["type"])(parameters, **r)
 
 
-def batches(shape, steps):
+def batches(shape, batch, steps):
     """Images of ten classes that can be told apart: noise around a pattern of each class."""
     torch.manual_seed(7)
     patterns = torch.rand(10, *shape)
     for _ in range(steps):
-        labels = torch.randint(0, 10, (BATCH,))
-        yield (patterns[labels] + 0.5 * torch.randn(BATCH, *shape)), labels
-
-
-def as_bytes(x, labels):
-    return [export_torch.tensor_bytes(x)], [struct.pack("<%dq" % len(labels), *labels.tolist())]
-
-
-def floats(data, like):
-    return torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(like.shape)
+        labels = torch.randint(0, 10, (batch,))
+        yield (patterns[labels] + 0.5 * torch.randn(batch, *shape)), labels
 
 
 def gradients(module, x, labels, dtype):
@@ -116,103 +115,107 @@ def gradients(module, x, labels, dtype):
     return loss.item(), {k: p.grad for k, p in m.named_parameters()}
 
 
-def at_a_kink(module, x, labels, name, exact, least):
-    """Does the gradient jump by `least` when parameters and input change by no more than f32 rounds? It does where
-    a ReLU is at 0 or two values of a max pool are equal: then no f32 code can be held to the f64 gradient."""
-    for draw in range(DRAWS):
-        torch.manual_seed(100 + draw)
+def explain(module, x, labels, exact, errors):
+    """Those of `errors` (largest error by parameter) that no kink explains, with the largest jump seen."""
+    seen, generator = {name: 0.0 for name in errors}, torch.Generator().manual_seed(100)
+    noise = lambda t: 1 + ROUNDING * torch.randn(t.shape, generator=generator, dtype=torch.float64)
+    for _ in range(DRAWS):
         near = copy.deepcopy(module).double()
         with torch.no_grad():
             for p in near.parameters():
-                p.mul_(1 + ROUNDING * torch.randn_like(p))
-        _, grads = gradients(near, x.double() * (1 + ROUNDING * torch.randn(x.shape)), labels, torch.float64)
-        if (grads[name] - exact).abs().max().item() >= least:
-            return True
-    return False
-
-
-def put_state(model, module):
-    state = module.state_dict()
-    for role in (native.PARAM, native.BUFFER):
-        for name in model.names(role):
-            model.set(role, name, export_torch.tensor_bytes(state[name]))
+                p.mul_(noise(p))
+        _, grads = gradients(near, x.double() * noise(x), labels, torch.float64)
+        for name in seen:
+            seen[name] = max(seen[name], (grads[name] - exact[name]).abs().max().item())
+        if all(seen[name] >= errors[name] / FREE for name in seen):
+            break
+    return {name: jump for name, jump in seen.items() if jump < errors[name] / FREE}
 
 
 def one_step(model, module, x, labels, worst):
     """Loss and gradients from PyTorch's state at this step."""
-    put_state(model, module)
+    set_state(model, module)
     model.zero_grad()
-    loss, _ = model.call("backward", len(x), *as_bytes(x, labels), threads=THREADS)
+    loss, _ = model.call("backward", len(x), [as_bytes(x)], [as_bytes(labels)], threads=THREADS)
     want, grads = gradients(module, x, labels, torch.float32)
     exact, exact_grads = gradients(module, x, labels, torch.float64)
-    allowed = max(LOSS, FREE * abs(want - exact) / abs(exact))
     error = abs(loss - exact) / abs(exact)
-    worst["loss"] = max(worst.get("loss", 0), error)
-    check(error <= allowed, "loss %.9g, PyTorch has %.9g: %.2e" % (loss, exact, error))
-    kinks = 0
+    worst["loss"] = max(worst["loss"], error)
+    check(error <= max(LOSS, FREE * abs(want - exact) / abs(exact)),
+          "loss %.9g, PyTorch has %.9g: %.2e" % (loss, exact, error))
+    # A gradient that is zero, of a bias before a batch norm, is known no better than what cancels in it.
+    floor = ROUNDING * max(g.abs().max().item() for g in exact_grads.values())
+    far = {}
     for name, g in exact_grads.items():
-        got = floats(model.get(native.GRAD, "grad/" + name), g).double()
-        scale = g.abs().max().item() or 1.0
-        own = (grads[name].double() - g).abs().max().item() / scale
-        error = (got - g).abs().max().item() / scale
-        if error <= max(GRADIENT, FREE * own):
-            worst["gradient"] = max(worst.get("gradient", 0), error)
-            continue
-        kinks += 1
-        check(at_a_kink(module, x, labels, name, g, error * scale / FREE),
-              "gradient of %s: %.2e (PyTorch's own gap is %.2e)" % (name, error, own))
-    worst["kinks"] = worst.get("kinks", 0) + (kinks > 0)
+        error = (state(model, native.GRAD, "grad/" + name, g).double() - g).abs().max().item()
+        own, scale = (grads[name].double() - g).abs().max().item(), g.abs().max().item()
+        if error <= GRADIENT * scale:
+            worst["gradient"] = max(worst["gradient"], error / scale)
+        elif error > max(FREE * own, floor):
+            far[name] = error
+    worst["kinks"] += len(far) > 0
+    for name, jump in (explain(module, x, labels, exact_grads, far) if far else {}).items():
+        check(False, "gradient of %s: off by %.2e; PyTorch's f32 by %.2e; the largest jump near by is %.2e"
+              % (name, far[name], (grads[name] - exact_grads[name]).abs().max().item(), jump))
 
 
-def free_run(model, module, recipe, shape, steps):
-    """Distances of f32 losses from those of f64, ours and PyTorch's, over the run."""
-    ours, theirs = 0.0, 0.0
-    single, double = copy.deepcopy(module).train(), copy.deepcopy(module).double().train()
-    steppers = optimizer(recipe, single.parameters()), optimizer(recipe, double.parameters())
-    for x, labels in batches(shape, steps):
-        losses = []
-        for m, o in zip((single, double), steppers):
-            o.zero_grad()
-            loss = nn.functional.cross_entropy(m(x.to(next(m.parameters()).dtype)), labels)
+def run_freely(module, recipe, data, dtype=torch.float32, flip=False, fast=True):
+    """The losses of PyTorch's own training."""
+    m, losses = copy.deepcopy(module).to(dtype).train(), []
+    stepper = optimizer(recipe, m.parameters())
+    for x, labels in data:
+        stepper.zero_grad()
+        with torch.backends.mkldnn.flags(enabled=fast):
+            x, labels = (x.flip(0), labels.flip(0)) if flip else (x, labels)
+            loss = nn.functional.cross_entropy(m(x.to(dtype)), labels)
             loss.backward()
-            o.step()
-            losses.append(loss.item())
-        loss, _ = model.call("train_step", len(x), *as_bytes(x, labels), threads=THREADS)
-        ours, theirs = max(ours, abs(loss - losses[1])), max(theirs, abs(losses[0] - losses[1]))
-    return ours, theirs, single, double
+        stepper.step()
+        losses.append(loss.item())
+    return losses
 
 
-def build(directory, name, make, shape, recipe, extra=None):
-    torch.manual_seed(1)
-    module = make().train()
-    base = os.path.join(directory, name)
-    export_torch.export(copy.deepcopy(module).eval(), torch.rand(1, *shape), base)
-    with open(base + ".recipe.json", "w") as f:
-        json.dump({"format": "cnnc-recipe/1", "optimizer": recipe, "batch_size": BATCH, **(extra or {})}, f)
-    cnnc(base + ".json", "--train", "--recipe", base + ".recipe.json", "--name", name, "-o", base + ".o")
-    return module, native.link(base + ".o", base + ".so", CNNRT)
+VARIANTS = {"flip": True}, {"fast": False}, {"flip": True, "fast": False}
+
+
+def free_run(model, module, recipe, data, name):
+    """The distance of f32 losses from those of f64, ours and PyTorch's."""
+    distance = lambda losses: max(abs(a - b) for a, b in zip(losses, exact))
+    step = lambda x, y: model.call("train_step", len(x), [as_bytes(x)], [as_bytes(y)], threads=THREADS)[0]
+    exact = run_freely(module, recipe, data(), torch.float64)
+    ours, theirs = distance([step(x, y) for x, y in data()]), distance(run_freely(module, recipe, data()))
+    print("%s: %d free steps: losses within %.2e of PyTorch's in f64; its own f32: %.2e" % (name, len(exact), ours, theirs))
+    if ours > FREE * theirs + 1e-6:
+        others = [distance(run_freely(module, recipe, data(), **v)) for v in VARIANTS]
+        print("%s: PyTorch's f32 with other orders of sums: %s" % (name, ", ".join("%.2e" % d for d in others)))
+        theirs = max(theirs, *others)
+    check(ours <= FREE * theirs + 1e-6, "the losses are too far from PyTorch's in f64")
+
+
+def from_states(model, module, recipe, data, name):
+    worst, steps, stepper = {"loss": 0.0, "gradient": 0.0, "kinks": 0}, 0, optimizer(recipe, module.parameters())
+    for x, labels in data:
+        one_step(model, module, x, labels, worst)
+        stepper.zero_grad()
+        nn.functional.cross_entropy(module(x), labels).backward()
+        stepper.step()
+        steps += 1
+    print("%s: %d steps from PyTorch's state: loss within %.2e, gradients within %.2e of their largest entry; "
+          "%d steps at a kink" % (name, steps, worst["loss"], worst["gradient"], worst["kinks"]))
+    check(2 * worst["kinks"] <= steps, "too many steps at a kink")
 
 
 def main():
     name, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50
-    make, shape, recipe = NETS[name]
+    make, shape, recipe, batch = NETS[name]
     torch.set_num_threads(2)
+    torch.manual_seed(1)
+    module = make().train()
     with workplace() as directory:
-        module, library = build(directory, name, make, shape, recipe)
-        model, worst = native.Training(library, name), {}
-        start, stepper = copy.deepcopy(module), optimizer(recipe, module.parameters())
-        for x, labels in batches(shape, steps):
-            one_step(model, module, x, labels, worst)
-            stepper.zero_grad()
-            nn.functional.cross_entropy(module(x), labels).backward()
-            stepper.step()
-        print("%s: %d steps from PyTorch's state: loss within %.2e, gradients within %.2e of their largest entry"
-              % (name, steps, worst["loss"], worst["gradient"]))
-        if worst["kinks"]:
-            print("%s: %d of them at a kink, where the f64 gradient jumps as far within f32's rounding" % (name, worst["kinks"]))
-        ours, theirs, _, _ = free_run(native.Training(library, name), start, recipe, shape, steps)
-        print("%s: %d free steps: losses within %.2e of PyTorch's in f64; its own f32: %.2e" % (name, steps, ours, theirs))
-        check(ours <= FREE * theirs + 1e-6, "the losses are too far from PyTorch's in f64")
+        model = training(directory, name, module, torch.rand(1, *shape), {"optimizer": recipe, "batch_size": batch})
+        data = lambda: batches(shape, batch, steps)
+        from_states(model, copy.deepcopy(module), recipe, data(), name)
+        set_state(model, module)  # the optimizer's slots are zero still: no step was applied
+        free_run(model, module, recipe, data, name)
 
 
 if __name__ == "__main__":
