@@ -163,6 +163,9 @@ static Graph *parameters_of(Context *cx, const LoopModule *m) {
 static bool import_loops(Compile *c) {
     const Options *o = c->o;
     FileData file;
+    if (o->train)
+        return diag_error(&c->cx->diag, DIAG_TRAINING, &(Loc){.file = o->model},
+                          "training starts from a model or a graph, not from loop IR");
     if (!file_read(c->cx, o->model, TEXT_LIMIT, &file))
         return false;
     c->loaded = loops_parse(c->cx, o->model, file.data, file.size);

@@ -62,5 +62,9 @@ const TrainingOptions *training_options(Compile *c);
 bool files_write(Compile *c);
 /* Is `path` neither the model nor the weights that were read? A diagnostic if not; links are seen through. */
 bool output_is_free(const Compile *c, const char *path);
+/* Besides, can a whole file be put there at the end of the run, as far as can be told now? */
+bool output_is_possible(const Compile *c, const char *path);
+/* No two of these are one file; NULL is none. */
+bool outputs_differ(const Compile *c, const char *const *paths, uint32_t n);
 
 #endif

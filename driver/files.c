@@ -1,9 +1,11 @@
 /* Output files: all of them are rendered in memory before the first is written, and all or none appear. */
 #include "driver/compile.h"
 #include "ir/base/file.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",           ".s",  ".ll",
                                                         ".graph.cnnir", ".loops.cnnir", ".dot"};
@@ -127,11 +129,38 @@ static bool same_file(const char *a, const char *b) {
 bool output_is_free(const Compile *c, const char *path) {
     const struct {
         const char *path, *what;
-    } inputs[] = {{c->o->model, "model"}, {c->o->weights, "weights"}, {c->weights.file, "weights"}};
+    } inputs[] = {{c->o->model, "model"},
+                  {c->o->weights, "weights"},
+                  {c->weights.file, "weights"},
+                  {c->o->recipe, "recipe"}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (strcmp(path, "-") != 0 && same_file(path, inputs[i].path))
             return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = path},
                               "this would overwrite the %s of this run, %s", inputs[i].what, inputs[i].path);
+    return true;
+}
+
+bool output_is_possible(const Compile *c, const char *path) {
+    const Loc loc = {.file = path};
+    const char *slash = strrchr(path, '/');
+    const char *folder = !slash          ? "."
+                         : slash == path ? "/"
+                                         : arena_strndup(&c->cx->arena, path, (size_t)(slash - path));
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &loc, "this is there, and not a regular file");
+    if (access(folder, W_OK | X_OK) != 0)
+        return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &loc, "cannot write into the folder %s: %s", folder,
+                          strerror(errno));
+    return output_is_free(c, path);
+}
+
+bool outputs_differ(const Compile *c, const char *const *paths, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (paths[i] && paths[k] && (!strcmp(paths[i], paths[k]) || same_file(paths[i], paths[k])))
+                return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = paths[i]},
+                                  "two output files would have this name");
     return true;
 }
 

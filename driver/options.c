@@ -151,7 +151,8 @@ void options_help(StrBuf *sb, Command c) {
         sb_printf(sb, strlen(left) < 34 ? "%-34s" : "%s\n                                  ", left);
         sb_printf(sb, "%s\n", r->help);
     }
-    sb_puts(sb, "\nExit status: 0 success, 1 the input is at fault, 2 bad usage, 3 an internal error.\n");
+    sb_printf(sb, "\nExit status: 0 success, 1 the input is at fault, 2 bad usage, 3 an internal error%s.\n",
+              c == CMD_TRAIN ? ", 130 stopped by Ctrl-C" : "");
 }
 
 static bool parse_number(const OptRow *r, const char *text, double *out, int64_t *whole) {

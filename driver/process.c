@@ -2,7 +2,7 @@
 #include "driver/process.h"
 #include <string.h>
 
-static void *aligned_bytes(Context *cx, size_t size) { /* the arena aligns to 64 from 4096 bytes up */
+void *aligned_bytes(Context *cx, size_t size) { /* the arena aligns to 64 from 4096 bytes up */
     return arena_alloc(&cx->arena, size < 4096 ? 4096 : size);
 }
 

@@ -29,6 +29,8 @@ bool process_call(Process *p, int64_t n, const void *const *inputs, void *const 
 bool process_images(Process *p, int64_t n, float *const *inputs, float *const *outputs);
 void process_close(Process *p);
 
+/* `size` bytes of the arena, 64-byte aligned. */
+void *aligned_bytes(Context *cx, size_t size);
 /* Elements of a tensor for n images. */
 size_t tensor_elems_for(const cnnrt_tensor *t, int64_t n);
 

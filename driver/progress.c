@@ -4,39 +4,66 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 24 };
+enum { BAR_WIDTH = 24, TIME_TEXT = 32 };
 
-Progress progress_new(const Options *o) {
+Progress progress_new(const Options *o, bool top5) {
     const bool shown = !o->quiet && !o->json, terminal = isatty(STDERR_FILENO);
-    return (Progress){.bar = shown && terminal, .lines = shown};
+    return (Progress){.bar = shown && terminal, .lines = shown, .top5 = top5};
 }
 
-static void put_time(double seconds) {
+/* "1:02:03" or "2:03"; "0:00" when it is not known. */
+static void time_text(char out[TIME_TEXT], double seconds) {
     const long s = seconds > 0 && seconds < 1e8 ? lround(seconds) : 0;
     if (s >= 3600)
-        fprintf(stderr, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+        snprintf(out, TIME_TEXT, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
     else
-        fprintf(stderr, "%ld:%02ld", s / 60, s % 60);
+        snprintf(out, TIME_TEXT, "%ld:%02ld", s / 60, s % 60);
 }
 
+static int terminal_columns(void) {
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+
+/* What stands behind the bar. Returns its length. */
+static int bar_text(char *out, size_t size, const cnnrt_fit_event *e) {
+    const bool testing = e->kind == CNNRT_FIT_VALIDATION;
+    const double loss = testing ? e->val_loss : e->loss, accuracy = testing ? e->val_accuracy : e->accuracy;
+    char left[TIME_TEXT], percent[24] = "";
+    time_text(left, e->seconds_left);
+    if (!isnan(accuracy))
+        snprintf(percent, sizeof percent, "  acc %.2f%%", 100 * accuracy);
+    return snprintf(out, size, " %lld/%lld  loss %.4g%s  %.0f images/s  %s left", (long long)e->step,
+                    (long long)e->steps, loss, percent, e->images_per_second, left);
+}
+
+/* `width` characters, or nothing where there is no room. */
+static void put_bar(double share, int width) {
+    if (width < 4)
+        return;
+    fputc('[', stderr);
+    for (int i = 0; i < width; i++)
+        fputc(i + 1 <= share * width ? '=' : i <= share * width ? '>' : ' ', stderr);
+    fputc(']', stderr);
+}
+
+/* One line that fits the terminal: the bar takes what room there is. */
 static void draw_bar(Progress *p, const cnnrt_fit_event *e) {
-    const bool last = e->step >= e->steps;
-    if (!p->bar || (!last && e->seconds - p->shown < 0.1))
+    char head[80], tail[160];
+    if (!p->bar || (e->step < e->steps && e->seconds - p->shown < 0.1))
         return;
     p->shown = e->seconds;
-    const int64_t full = e->steps > 0 ? e->step * BAR_WIDTH / e->steps : 0;
-    fprintf(stderr, "\r\033[Kepoch %lld/%lld %s[", (long long)e->epoch, (long long)e->epochs,
-            e->kind == CNNRT_FIT_VALIDATION ? "test " : "");
-    for (int i = 0; i < BAR_WIDTH; i++)
-        fputc(i < full ? '=' : i == full ? '>' : ' ', stderr);
-    fprintf(stderr, "] %lld/%lld  loss %.4f", (long long)e->step, (long long)e->steps, e->loss);
-    if (!isnan(e->accuracy))
-        fprintf(stderr, "  acc %.2f%%", 100 * e->accuracy);
-    fprintf(stderr, "  %.0f images/s  ", e->images_per_second);
-    put_time(e->seconds_left);
-    fputs(" left", stderr);
+    int room = terminal_columns() - 1;
+    room -= snprintf(head, sizeof head, "epoch %lld/%lld%s ", (long long)e->epoch, (long long)e->epochs,
+                     e->kind == CNNRT_FIT_VALIDATION ? " test" : "");
+    const int length = bar_text(tail, sizeof tail, e), most = room > 0 ? room : 0;
+    room -= length + 2;
+    fprintf(stderr, "\r\033[K%s", head);
+    put_bar(e->steps > 0 ? (double)e->step / (double)e->steps : 0, room < BAR_WIDTH ? room : BAR_WIDTH);
+    fprintf(stderr, "%.*s", length < most ? length : most, tail);
     fflush(stderr);
 }
 
@@ -48,18 +75,19 @@ static void put_metric(const char *name, double value, const char *format) {
 }
 
 static void epoch_line(const Progress *p, const cnnrt_fit_event *e) {
+    char time[TIME_TEXT];
+    time_text(time, e->seconds);
     progress_end(p);
     fprintf(stderr, "epoch %lld/%lld", (long long)e->epoch, (long long)e->epochs);
     put_metric("loss", e->loss, "%.4f");
     put_metric("acc", 100 * e->accuracy, "%.2f%%");
     put_metric("val loss", e->val_loss, "%.4f");
     put_metric("val acc", 100 * e->val_accuracy, "%.2f%%");
-    put_metric("top-5", 100 * e->val_top5, "%.2f%%");
+    if (p->top5)
+        put_metric("top-5", 100 * e->val_top5, "%.2f%%");
     put_metric("lr", e->lr, "%.3g");
     put_metric("images/s", e->images_per_second, "%.0f");
-    fputs("  ", stderr);
-    put_time(e->seconds);
-    fputc('\n', stderr);
+    fprintf(stderr, "  %s\n", time);
     fflush(stderr);
 }
 
@@ -71,9 +99,9 @@ int progress_event(void *user, const cnnrt_fit_event *e) {
         draw_bar(p, e);
     else if (e->kind == CNNRT_FIT_EPOCH)
         epoch_line(p, e);
-    else if (e->kind == CNNRT_FIT_STOP && e->text) {
+    else if (e->kind == CNNRT_FIT_STOP && e->epoch < e->epochs) {
         progress_end(p);
-        fprintf(stderr, "stopped: %s\n", e->text);
+        fprintf(stderr, "%s after epoch %lld\n", e->text, (long long)e->epoch);
     }
     return 0;
 }
@@ -94,7 +122,10 @@ static void print_confusion(const cnnrt_fit_result *r, const char *const *classe
         printf("%7lld", (long long)k);
     putchar('\n');
     for (int64_t i = 0; i < r->classes; i++) {
-        printf("%3lld %-12.12s", (long long)i, i < n_classes ? classes[i] : "");
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        const bool named = i < n_classes && strcmp(classes[i], number) != 0;
+        printf("%3s %-12.12s", number, named ? classes[i] : "");
         for (int64_t k = 0; k < r->classes; k++)
             printf("%7lld", (long long)r->confusion[i * r->classes + k]);
         putchar('\n');
@@ -113,7 +144,7 @@ void progress_report(const Compile *c, const cnnrt_fit_result *r, const char *co
         printf(", validation loss %.4f", r->val_loss);
     if (!isnan(r->val_accuracy))
         printf(", validation accuracy %.2f%%", 100 * r->val_accuracy);
-    if (!isnan(r->val_top5))
+    if (c->recipe->fit.top5 && !isnan(r->val_top5))
         printf(", top-5 %.2f%%", 100 * r->val_top5);
     putchar('\n');
     if (c->o->save)

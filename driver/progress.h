@@ -7,10 +7,11 @@
 
 typedef struct Progress {
     bool bar, lines; /* neither: --quiet or --json */
+    bool top5;       /* wanted */
     double shown;    /* when the bar was last drawn, in seconds since the start */
 } Progress;
 
-Progress progress_new(const Options *o);
+Progress progress_new(const Options *o, bool top5);
 /* The callback of cnnrt_fit; `user` is the Progress. */
 int progress_event(void *user, const cnnrt_fit_event *event);
 void progress_end(const Progress *p); /* wipe the bar */

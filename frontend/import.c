@@ -1,6 +1,7 @@
 /* The door of the front end: which reader a file needs, and where its weights come from. */
 #include "frontend/frontend.h"
 #include "ir/base/file.h"
+#include "ir/train.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -67,11 +68,27 @@ static bool own_weights(Context *cx, const Graph *g, const WeightsRef *own, cons
     return false;
 }
 
+/* Patterns that name nothing are slips of the pen. */
+static bool check_fresh(Context *cx, const Graph *g, const FreshStart *fresh) {
+    bool ok = true;
+    for (uint32_t i = 0; i < fresh->n_patterns; i++) {
+        bool matches = false;
+        for (uint32_t k = 0; k < g->params.len && !matches; k++)
+            matches = train_matches(fresh->patterns[i], g->values.data[g->params.data[k]].key);
+        if (!matches)
+            ok = diag_error(&cx->diag, DIAG_NO_MATCH, &fresh->loc, "no parameter is called \"%s\"",
+                            fresh->patterns[i]);
+    }
+    return ok;
+}
+
 /* --weights or --init-seed, else the file that the model names. */
 static bool find_weights(Context *cx, const Graph *g, const char *path, const WeightsRef *own,
                          const ImportOptions *o, Weights *out) {
     bool strict = !ends_with(path, ".cnnir"); /* passes drop parameters from a graph, not from the file */
     *out = (Weights){0};
+    if (o->fresh && !check_fresh(cx, g, o->fresh))
+        return false;
     if (o->weights)
         return weights_from_file(cx, g, o->weights, strict, o->fresh, out);
     if (o->init_seed >= 0)

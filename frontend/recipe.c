@@ -17,8 +17,11 @@ const VariantRow *variant_of(const JsonDoc *d, const Json *j, const char *what, 
         return NULL;
     }
     if (type->kind != JSON_STRING) {
-        diag_error(diag, DIAG_WRONG_TYPE, loc, "%s is a string or an object with \"type\", not %s", what,
-                   json_kind_text(type));
+        const Loc at = type == j ? *loc : fields_loc(d, type, loc);
+        diag_error(diag, DIAG_WRONG_TYPE, &at,
+                   type == j ? "%s is a string or an object with \"type\", not %s"
+                             : "the type of %s is a string, not %s",
+                   what, json_kind_text(type));
         return NULL;
     }
     const char **names = NEW_ARRAY(&d->cx->arena, const char *, n);
@@ -60,7 +63,7 @@ bool variant_read(const JsonDoc *d, const Json *j, const VariantRow *v, void *ou
 
 static const FieldRow rows[] = {
     {"format", FIELD_SKIP},
-    {"description", FIELD_SKIP},
+    {"description", FIELD_TEXT, AT(description)},
     {"loss", FIELD_SKIP},
     {"optimizer", FIELD_SKIP},
     {"groups", FIELD_SKIP},
@@ -81,16 +84,16 @@ static const FieldRow rows[] = {
     {"memory_budget", FIELD_INT, AT(train.memory_budget), 1, 9007199254740991.0},
 };
 
-static bool read_clip(const JsonDoc *d, const Json *j, const Loc *loc, TrainSpec *out) {
+static bool read_clip(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out) {
     static const FieldRow norm[] = {
-        {"max_norm", FIELD_REAL, offsetof(TrainSpec, clip_limit), 1e-30, 1e30, .required = true}};
+        {"max_norm", FIELD_REAL, AT(train.clip_limit), 1e-30, 1e30, .required = true}};
     static const FieldRow value[] = {
-        {"clip_value", FIELD_REAL, offsetof(TrainSpec, clip_limit), 1e-30, 1e30, .required = true}};
+        {"clip_value", FIELD_REAL, AT(train.clip_limit), 1e-30, 1e30, .required = true}};
     static const VariantRow clips[] = {{"norm", CLIP_NORM, norm, 1}, {"value", CLIP_VALUE, value, 1}};
     const VariantRow *v = variant_of(d, j, "clip", clips, 2, loc);
     if (!v)
         return false;
-    out->clip = (ClipKind)v->kind;
+    out->train.clip = (ClipKind)v->kind;
     return variant_read(d, j, v, out, loc);
 }
 
@@ -99,15 +102,15 @@ static bool is_object(const JsonDoc *d, const Json *j, const Loc *loc) {
                                                 "%s must be an object, not %s", j->key, json_kind_text(j));
 }
 
-static bool read_early_stopping(const JsonDoc *d, const Json *j, const Loc *loc, cnnrt_early_stopping *out) {
+static bool read_early_stopping(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out) {
     static const char *const monitors[] = {"val_loss", "val_accuracy", "train_loss", "train_accuracy", NULL};
     static const FieldRow keys[] = {
-        {"patience", FIELD_INT, offsetof(cnnrt_early_stopping, patience), 1, COUNT_MAX, .required = true},
-        {"monitor", FIELD_WORD, offsetof(cnnrt_early_stopping, monitor), .words = monitors},
-        {"min_delta", FIELD_REAL, offsetof(cnnrt_early_stopping, min_delta), 0, 1e30},
-        {"restore_best", FIELD_FLAG, offsetof(cnnrt_early_stopping, restore_best)},
+        {"patience", FIELD_INT, AT(fit.early_stopping.patience), 1, COUNT_MAX, .required = true},
+        {"monitor", FIELD_WORD, AT(fit.early_stopping.monitor), .words = monitors},
+        {"min_delta", FIELD_REAL, AT(fit.early_stopping.min_delta), 0, 1e30},
+        {"restore_best", FIELD_FLAG, AT(fit.early_stopping.restore_best)},
     };
-    out->restore_best = 1;
+    out->fit.early_stopping.restore_best = 1;
     return is_object(d, j, loc) && fields_read(d, j, "early_stopping", keys, 4, out, loc);
 }
 
@@ -125,34 +128,54 @@ static bool read_warmup(const JsonDoc *d, const Json *j, const Loc *loc, Recipe 
     return true;
 }
 
+/* OneCycleLR gives an optimizer a momentum though it has none of its own, as PyTorch's does. */
+static bool cycle_momentum(const JsonDoc *d, const Loc *root, Recipe *r) {
+    const cnnrt_schedule *s = &r->fit.schedule;
+    OptimizerSpec *o = &r->train.optimizer;
+    if (s->kind != CNNRT_ONE_CYCLE_LR || !s->cycle_momentum)
+        return true;
+    o->has_momentum |= o->kind == OPTIM_SGD || o->kind == OPTIM_RMSPROP;
+    if (o->kind != OPTIM_ADAGRAD)
+        return true;
+    const Loc loc = fields_loc(d, json_get(d->root, "schedule"), root);
+    diag_error(&d->cx->diag, DIAG_BAD_ARGUMENT, &loc, "OneCycleLR cycles the momentum, and Adagrad has none");
+    return diag_hint(&d->cx->diag, "\"cycle_momentum\": false");
+}
+
 static bool read_sections(const JsonDoc *d, const Loc *root, Recipe *r) {
-    const Json *j = d->root;
-    const Json *loss = json_get(j, "loss"), *schedule = json_get(j, "schedule"), *clip = json_get(j, "clip");
-    const Json *stop = json_get(j, "early_stopping"), *warmup = json_get(j, "warmup");
-    const Json *augmentation = json_get(j, "augmentation"), *freeze = json_get(j, "freeze");
-    const Json *init = json_get(j, "init");
+    static const struct {
+        const char *key;
+        bool (*read)(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out);
+    } sections[] = {
+        {"loss", recipe_loss}, {"schedule", recipe_schedule},           {"warmup", read_warmup},
+        {"clip", read_clip},   {"early_stopping", read_early_stopping}, {"augmentation", recipe_augmentation},
+    };
     bool ok = true;
-    Loc loc;
-#define SECTION(j, read) ok &= !(j) || (loc = fields_loc(d, (j), root), (read))
-    SECTION(loss, recipe_loss(d, loss, &loc, &r->train.loss));
-    ok &= recipe_optimizer(d, json_get(j, "optimizer"), json_get(j, "groups"), root, &r->train.optimizer);
-    SECTION(schedule, recipe_schedule(d, schedule, &loc, &r->fit.schedule));
-    SECTION(warmup, read_warmup(d, warmup, &loc, r));
-    SECTION(clip, read_clip(d, clip, &loc, &r->train));
-    SECTION(stop, read_early_stopping(d, stop, &loc, &r->fit.early_stopping));
-    ok &= !augmentation || recipe_augmentation(d, augmentation, root, r);
-#undef SECTION
-    /* OneCycleLR gives SGD a momentum though the optimizer has none of its own. */
-    const cnnrt_schedule *schedule_is = &r->fit.schedule;
-    const OptimizerKind kind = r->train.optimizer.kind;
-    r->train.optimizer.has_momentum |= schedule_is->kind == CNNRT_ONE_CYCLE_LR &&
-                                       schedule_is->cycle_momentum &&
-                                       (kind == OPTIM_SGD || kind == OPTIM_RMSPROP);
-    if (freeze)
-        r->train.freeze_loc = fields_loc(d, freeze, root);
-    if (init)
-        r->init_loc = fields_loc(d, init, root);
-    return ok;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        const Json *j = json_get(d->root, sections[i].key);
+        const Loc loc = j ? fields_loc(d, j, root) : *root;
+        ok &= !j || sections[i].read(d, j, &loc, r);
+    }
+    ok &= recipe_optimizer(d, json_get(d->root, "optimizer"), json_get(d->root, "groups"), root,
+                           &r->train.optimizer);
+    return ok && cycle_momentum(d, root, r);
+}
+
+/* Where the model or the data may not fit what these say. */
+static bool keep_places(const JsonDoc *d, const Loc *root, Recipe *r) {
+    const struct {
+        const char *key;
+        Loc *loc;
+    } places[] = {{"freeze", &r->train.freeze_loc},
+                  {"init", &r->init_loc},
+                  {"validation", &r->validation_loc},
+                  {"classes", &r->classes_loc}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const Json *j = json_get(d->root, places[i].key);
+        *places[i].loc = j ? fields_loc(d, j, root) : *root;
+    }
+    return !r->classes || r->n_classes ||
+           diag_error(&d->cx->diag, DIAG_OUT_OF_RANGE, &r->classes_loc, "classes names none");
 }
 
 static bool check_format(const JsonDoc *d, const Loc *root) {
@@ -197,9 +220,11 @@ const Recipe *recipe_read(Context *cx, const char *path) {
     }
     Recipe *r = new_recipe(cx);
     r->file = intern(cx, path);
+    r->train.loss.loc = root;
     if (!check_format(&d, &root)) /* what else stands there may follow other rules */
         return NULL;
     bool ok = fields_read(&d, d.root, "a recipe", rows, sizeof rows / sizeof *rows, r, &root);
+    ok &= keep_places(&d, &root, r);
     ok &= read_sections(&d, &root, r);
     return ok ? r : NULL;
 }

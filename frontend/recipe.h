@@ -11,17 +11,20 @@
 typedef struct Recipe {
     const char *file;
     TrainSpec train;
-    cnnrt_fit_options fit; /* batch, epochs, accumulate, seed, schedule, early_stopping, top5 */
-    double
-        warmup_epochs; /* in place of fit.schedule.warmup_steps, once an epoch's steps are known; 0: none */
+    cnnrt_fit_options fit;   /* batch, epochs, accumulate, seed, schedule, early_stopping, top5 */
+    double warmup_epochs;    /* in place of fit.schedule.warmup_steps, which are not known yet; 0: none */
     const char *const *init; /* patterns: parameters that start afresh though a weights file is given */
     uint32_t n_init;
     Loc init_loc;
     cnnrt_transform *augmentation; /* in the order of their work */
+    Loc *augmentation_locs;
     uint32_t n_augmentation;
-    double validation;          /* share of the training data that is held back; 0: none */
+    double validation; /* share of the training data that is held back; 0: none */
+    Loc validation_loc;
     const char *const *classes; /* only samples of these classes; NULL: all */
     uint32_t n_classes;
+    Loc classes_loc;
+    const char *description; /* for those who read the file */
 } Recipe;
 
 /* NULL after diagnostics. */

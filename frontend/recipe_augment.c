@@ -63,8 +63,7 @@ static void set_values(cnnrt_values *out, const Numbers *in) {
         out->v[i] = (float)in->v[i];
 }
 
-/* [low, high]; a number alone stands for [-number, number] when `around` is 0, else around 1 and not below 0.
- */
+/* [low, high]; a number alone stands for [-number, number], or for as much around 1 and not below 0. */
 static void set_range(double out[2], const Numbers *in, bool around_one) {
     if (in->n == 1) {
         out[0] = around_one ? (in->v[0] > 1 ? 0 : 1 - in->v[0]) : -in->v[0];
@@ -163,24 +162,25 @@ static bool read_transform(const JsonDoc *d, const Json *j, const Loc *loc, cnnr
     return true;
 }
 
-bool recipe_augmentation(const JsonDoc *d, const Json *j, const Loc *root, Recipe *out) {
-    Loc loc = fields_loc(d, j, root);
+bool recipe_augmentation(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out) {
     Diag *diag = &d->cx->diag;
     if (j->kind != JSON_ARRAY)
-        return diag_error(diag, DIAG_WRONG_TYPE, &loc, "augmentation must be a list, not %s",
+        return diag_error(diag, DIAG_WRONG_TYPE, loc, "augmentation must be a list, not %s",
                           json_kind_text(j));
     if (j->n > CNNRT_MAX_TRANSFORMS)
-        return diag_error(diag, DIAG_OUT_OF_RANGE, &loc,
+        return diag_error(diag, DIAG_OUT_OF_RANGE, loc,
                           "augmentation has %u transforms; at most %d are possible", j->n,
                           CNNRT_MAX_TRANSFORMS);
     bool ok = true;
     uint32_t i = 0;
     out->augmentation = NEW_ARRAY(&d->cx->arena, cnnrt_transform, j->n + 1);
+    out->augmentation_locs = NEW_ARRAY(&d->cx->arena, Loc, j->n + 1);
     out->n_augmentation = j->n;
     for (const Json *e = j->first; e; e = e->next, i++) {
-        loc = json_loc_at(d, e->offset);
-        loc.pointer = intern_f(d->cx, "/augmentation/%u", i);
-        ok &= read_transform(d, e, &loc, &out->augmentation[i]);
+        Loc *at = &out->augmentation_locs[i];
+        *at = json_loc_at(d, e->offset);
+        at->pointer = intern_f(d->cx, "/augmentation/%u", i);
+        ok &= read_transform(d, e, at, &out->augmentation[i]);
     }
     return ok;
 }

@@ -41,9 +41,9 @@ void recipe_loss_default(LossSpec *out) {
     *out = (LossSpec){.kind = LOSS_CROSS_ENTROPY, .ignore_index = -100, .beta = 1};
 }
 
-bool recipe_loss(const JsonDoc *d, const Json *j, const Loc *loc, LossSpec *out) {
+bool recipe_loss(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *recipe) {
     const VariantRow *v = variant_of(d, j, "a loss", losses, sizeof losses / sizeof *losses, loc);
-    recipe_loss_default(out);
+    LossSpec *out = &recipe->train.loss;
     out->loc = *loc;
     if (!v)
         return false;

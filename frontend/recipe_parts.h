@@ -19,12 +19,13 @@ const VariantRow *variant_of(const JsonDoc *d, const Json *j, const char *what, 
 /* Its members into `out`. The rows of a variant need not list "type". */
 bool variant_read(const JsonDoc *d, const Json *j, const VariantRow *v, void *out, const Loc *loc);
 
-bool recipe_loss(const JsonDoc *d, const Json *j, const Loc *loc, LossSpec *out);
-/* `groups` may be NULL. */
+/* The member `j` of the recipe, which stands at `loc`. */
+bool recipe_loss(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out);
+bool recipe_schedule(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out);
+bool recipe_augmentation(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out);
+/* Both may be NULL; `root` is the place of the recipe. */
 bool recipe_optimizer(const JsonDoc *d, const Json *j, const Json *groups, const Loc *root,
                       OptimizerSpec *out);
-bool recipe_schedule(const JsonDoc *d, const Json *j, const Loc *loc, cnnrt_schedule *out);
-bool recipe_augmentation(const JsonDoc *d, const Json *j, const Loc *root, Recipe *out);
 /* The defaults of a recipe that names neither. */
 void recipe_loss_default(LossSpec *out);
 void recipe_optimizer_default(Context *cx, OptimizerSpec *out);

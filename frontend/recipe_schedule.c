@@ -53,11 +53,11 @@ static const VariantRow schedules[] = {
     {"ReduceLROnPlateau", CNNRT_REDUCE_LR_ON_PLATEAU, ROWS(plateau)},
 };
 
-bool recipe_schedule(const JsonDoc *d, const Json *j, const Loc *loc, cnnrt_schedule *out) {
+bool recipe_schedule(const JsonDoc *d, const Json *j, const Loc *loc, Recipe *out) {
     const VariantRow *v =
         variant_of(d, j, "a schedule", schedules, sizeof schedules / sizeof *schedules, loc);
     if (!v)
         return false;
-    cnnrt_schedule_defaults(out, v->kind);
-    return variant_read(d, j, v, out, loc);
+    cnnrt_schedule_defaults(&out->fit.schedule, v->kind);
+    return variant_read(d, j, v, &out->fit.schedule, loc);
 }

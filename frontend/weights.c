@@ -207,20 +207,6 @@ static bool starts_afresh(const Loading *l, const char *key) {
     return false;
 }
 
-/* Patterns that name nothing are slips of the pen. */
-static bool check_fresh(Context *cx, const Graph *g, const FreshStart *fresh) {
-    bool ok = true;
-    for (uint32_t i = 0; fresh && i < fresh->n_patterns; i++) {
-        bool matches = false;
-        for (uint32_t k = 0; k < g->params.len && !matches; k++)
-            matches = train_matches(fresh->patterns[i], g->values.data[g->params.data[k]].key);
-        if (!matches)
-            ok = diag_error(&cx->diag, DIAG_UNKNOWN_NAME, &fresh->loc, "init: no parameter matches \"%s\"",
-                            fresh->patterns[i]);
-    }
-    return ok;
-}
-
 bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, const FreshStart *fresh,
                        Weights *out) {
     Loading l = {.cx = cx, .g = g, .fresh = fresh, .loc = {.file = intern(cx, path)}};
@@ -229,8 +215,6 @@ bool weights_from_file(Context *cx, const Graph *g, const char *path, bool stric
     *out = (Weights){.file = l.loc.file};
     if (!weights_alloc(cx, g, out) || !file_read(cx, path, (size_t)WEIGHTS_MAX_GIB << 30, &file) ||
         !open_file(&l, &file) || !check_prefix(&l))
-        return false;
-    if (!check_fresh(cx, g, fresh))
         return false;
     for (uint32_t i = 0; i < g->params.len; i++) {
         const Value *v = &g->values.data[g->params.data[i]];

@@ -1,5 +1,5 @@
-/* What the pass `autodiff` is told of a training run: everything of a recipe that is compiled in. Filled in by
- * the front end from recipe JSON (docs/training.md). PyTorch's names and formulas. */
+/* What the pass `autodiff` is told of a training run: everything of a recipe that is compiled in. Filled in
+ * by the front end from recipe JSON (docs/training.md). PyTorch's names and formulas. */
 #ifndef IR_TRAIN_H
 #define IR_TRAIN_H
 
@@ -22,8 +22,8 @@ typedef enum Reduction { REDUCTION_MEAN, REDUCTION_SUM } Reduction;
 typedef struct LossSpec {
     LossKind kind;
     Reduction reduction;
-    const char *output;     /* which output of the model; NULL: the first */
-    bool probabilities;     /* LOSS_CROSS_ENTROPY: targets are f32 probabilities of each class, not i64 indices */
+    const char *output; /* which output of the model; NULL: the first */
+    bool probabilities; /* LOSS_CROSS_ENTROPY: targets are f32 probabilities of each class, not i64 indices */
     double label_smoothing; /* LOSS_CROSS_ENTROPY */
     int64_t ignore_index;   /* LOSS_CROSS_ENTROPY, LOSS_NLL; PyTorch's default is -100 */
     double beta;            /* LOSS_SMOOTH_L1 */
@@ -58,7 +58,7 @@ typedef struct OptimizerSpec {
     double lr_decay;                  /* Adagrad */
     double initial_accumulator_value; /* Adagrad */
     bool has_momentum;                /* SGD, RMSprop: a momentum buffer is kept (some group's is not 0) */
-    GroupSpec *groups;                /* the first has no patterns: all parameters that no other group names */
+    GroupSpec *groups; /* the first has no patterns: all parameters that no other group names */
     uint32_t n_groups;
 } OptimizerSpec;
 

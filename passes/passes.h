@@ -10,8 +10,8 @@ typedef struct Unit Unit; /* what goes through a pipeline */
 struct Unit {
     Context *cx;
     const Target *target;
-    Graph *graph;      /* NULL once lowered; in training the first of several (Graph.next) */
-    LoopModule *loops; /* NULL before */
+    Graph *graph;           /* NULL once lowered; in training the first of several (Graph.next) */
+    LoopModule *loops;      /* NULL before */
     const TrainSpec *train; /* what to train and how; NULL: inference */
     bool keep_all; /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
     bool internal; /* set by the manager when a pass broke the IR: our bug, not the input's */

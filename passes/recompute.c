@@ -202,13 +202,22 @@ static int64_t least_budget(Search *s, int64_t most) {
     return fits;
 }
 
+/* The search is greedy: a tighter budget may lead it to a way that meets this one too. */
+static bool reach(Search *s, int64_t budget) {
+    if (fit(s, budget) || s->failed)
+        return !s->failed;
+    memset(s->r.again, 0, s->r.m->bufs.len * sizeof *s->r.again);
+    const int64_t least = least_budget(s, workspace(s));
+    return least <= budget && fit(s, least);
+}
+
 /* The largest batch found with which the budget can be met, 0: none. */
 static int64_t largest_batch(Search *s) {
     const int64_t batch = s->r.m->batch;
     int64_t fits = 0, fails = batch;
     while (fails - fits > 1) {
         s->r.m->batch = fits + (fails - fits) / 2;
-        *(fit(s, s->budget) ? &fits : &fails) = s->r.m->batch;
+        *(reach(s, s->budget) ? &fits : &fails) = s->r.m->batch;
     }
     s->r.m->batch = batch;
     return fits;
@@ -267,7 +276,7 @@ bool pass_recompute(Unit *u) {
         return !s.failed;
     find_candidates(&s);
     s.scratch = plan_scratch(&u->cx->arena, u->loops);
-    if (!fit(&s, s.budget))
+    if (!reach(&s, s.budget))
         return !s.failed && report(&s, most);
     prune(&s, s.budget);
     take(&s);

@@ -62,7 +62,7 @@ class Cli(unittest.TestCase):
     # ---- Usage ----
 
     def test_help(self):
-        for command in ([], ["run"], ["bench"], ["verify"], ["info"]):
+        for command in ([], ["run"], ["train"], ["bench"], ["verify"], ["info"]):
             out = self.cnnc(*command, "--help").stdout
             self.assertIn("usage: cnnc", out)
             self.assertLess(max(map(len, out.splitlines())), 140)
@@ -95,7 +95,7 @@ class Cli(unittest.TestCase):
             (["--weihgts=x", "net.cnnir"], "is it --weights?"),
             (["-z", "net.cnnir"], "unknown or incomplete option -z"),
             (["net.cnnir", "other.cnnir"], "one MODEL at a time"),
-            (["bogus"], "\"bogus\" is neither a command (run, bench, verify, info, help) nor a MODEL"),
+            (["bogus"], "\"bogus\" is neither a command (run, train, bench, verify, info, help) nor a MODEL"),
             (["rnu", "net.cnnir"], "there is no command \"rnu\" (is it \"run\"?)"),
             (["help", "rnu"], "is it \"run\"?"),
             (["-q", "bench", "net.cnnir"], "the command comes first: cnnc bench"),

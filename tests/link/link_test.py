@@ -89,6 +89,43 @@ def train():
     run(build("train", [compile_trainer("net", "--cpu", "x86-64")], runtime=False))
 
 
+def budget():
+    """Training under memory budgets: it fits with the same bits as without, or is refused, and the least budget works."""
+    resnet = os.path.join(ROOT, "examples", "fashion_resnet", "fashion_resnet.json")
+    for model, recipe in (SIMPLECNN, SIMPLECNN.replace("simplecnn.json", "adam.json")), \
+                         (resnet, resnet.replace("fashion_resnet.json", "cosine.json")):
+        compile_net = ["--train", "--recipe", recipe, "--init-seed", "7", "--batch", "16", "--name", "net", "-o", "net.o"]
+        run(CNNC, model, *compile_net)
+        default = workspace()
+        want = run(build("budget", ["net.o"]), "want")
+        for percent in (90, 75, 60):
+            under_budget(model, compile_net, default * percent // 100, want)
+
+
+def under_budget(model, compile_net, bytes_, want, again=True):
+    r = run(CNNC, model, *compile_net, "--memory-budget", str(bytes_), check=False)
+    if r.returncode == 0:
+        check(workspace() <= bytes_, "%d bytes of workspace, but a budget of %d" % (workspace(), bytes_))
+        check(run(build("budget", ["net.o"]), "got") == want, "other losses with a budget of %d" % bytes_)
+        check(open("got", "rb").read() == open("want", "rb").read(), "another state with a budget of %d" % bytes_)
+        return
+    said = re.search(r" and (\d+) when .*: (\d+) more than the budget of (\d+) \[memory-budget\]", r.stdout)
+    check(again and said, r.stdout)
+    least, lacks, budget_ = map(int, said.groups())
+    check(budget_ == bytes_ and least - lacks == bytes_, r.stdout)
+    under_budget(model, compile_net, least, want, again=False)
+    batch = re.search(r"a batch of (\d+)", r.stdout)
+    if batch:
+        run(CNNC, model, *compile_net, "--memory-budget", str(bytes_), "--batch", batch[1])
+        check(workspace() <= bytes_, "the batch that the hint names does not fit")
+
+
+def workspace():
+    shared, scratch = re.search(r"WORKSPACE_BYTES\(threads\) \(\(size_t\)(\d+) \+ .*\(size_t\)(\d+)\)",
+                                open("net.h").read()).groups()
+    return int(shared) + int(scratch)
+
+
 def symbols():
     """Only net_* is global; nothing undefined beyond libc and libm; constants are read-only, nothing is writable."""
     check_symbols(compile_net())

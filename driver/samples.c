@@ -1,0 +1,232 @@
+/* Data sets for cnnc train: opening, splitting and narrowing them as the recipe says, and loaders that fit
+ * the model. What does not fit is found before the first step. */
+#include "driver/samples.h"
+#include <string.h>
+
+static bool fault(const Compile *c, const Loc *loc, const cnnrt_data_error *e) {
+    return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, loc, "%s", e->text);
+}
+
+static cnnrt_dataset_info describe(const cnnrt_dataset *a) {
+    cnnrt_dataset_info info;
+    cnnrt_dataset_describe(a, &info);
+    return info;
+}
+
+/* ---- Opening ---- */
+
+/* DIR/train or the like, else DIR itself as a folder of classes. */
+static bool open_train(const Compile *c, cnnrt_dataset **out) {
+    const Options *o = c->o;
+    cnnrt_data_error error, plain;
+    int status = cnnrt_dataset_open(out, o->data, "train", o->data_kind, &error);
+    if (status != CNNRT_E_FILE)
+        return status == CNNRT_OK || fault(c, NULL, &error);
+    status = cnnrt_dataset_open(out, o->data, NULL, o->data_kind, &plain);
+    if (status == CNNRT_OK)
+        return true;
+    fault(c, NULL, &error);
+    return status == CNNRT_E_FORMAT &&
+           diag_hint(&c->cx->diag, "nor is it a folder of classes: %s", plain.text);
+}
+
+/* The test set. That there is none is no fault; that it is damaged is one. */
+static bool open_test(const Compile *c, cnnrt_dataset **out) {
+    cnnrt_data_error error;
+    const int status = cnnrt_dataset_open(out, c->o->data, "test", c->o->data_kind, &error);
+    if (status != CNNRT_E_FILE)
+        return status == CNNRT_OK || fault(c, NULL, &error);
+    diag_warning(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "no validation: %s", error.text);
+    diag_hint(&c->cx->diag, "\"validation\": 0.1 in the recipe holds back a tenth of the training data");
+    return true;
+}
+
+static bool hold_back(const Compile *c, Samples *s) {
+    cnnrt_dataset *rest;
+    cnnrt_data_error error;
+    const Recipe *r = c->recipe;
+    if (cnnrt_dataset_split(s->train, r->validation, r->fit.seed, &rest, &s->valid, &error) != CNNRT_OK)
+        return fault(c, &r->validation_loc, &error);
+    cnnrt_dataset_close(s->train);
+    s->train = rest;
+    return true;
+}
+
+/* ---- Classes ---- */
+
+static uint32_t position(const char *name, const char *const *names, uint32_t n) {
+    uint32_t i = 0;
+    while (i < n && strcmp(names[i], name) != 0)
+        i++;
+    return i;
+}
+
+/* The classes that the recipe asks for, in its order, in place of all. Where the files have only numbers, the
+ * model's names for all of them will do too. */
+static bool take_classes(const Compile *c, cnnrt_dataset **set) {
+    const Recipe *r = c->recipe;
+    const cnnrt_dataset_info info = describe(*set);
+    const bool numbered = strcmp(info.kind, "idx") == 0 || strcmp(info.kind, "npy") == 0;
+    const char *const *names =
+        numbered && c->source->n_classes == info.n_classes ? c->source->classes : info.classes;
+    uint32_t *index = NEW_ARRAY(&c->cx->arena, uint32_t, r->n_classes + 1);
+    for (uint32_t i = 0; i < r->n_classes; i++) {
+        index[i] = position(r->classes[i], info.classes, info.n_classes);
+        if (index[i] == info.n_classes)
+            index[i] = position(r->classes[i], names, info.n_classes);
+        if (index[i] < info.n_classes)
+            continue;
+        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, &r->classes_loc, "the data have no class \"%s\"",
+                   r->classes[i]);
+        const char *near = diag_nearest(r->classes[i], names, info.n_classes);
+        return near && diag_hint(&c->cx->diag, "did you mean \"%s\"?", near);
+    }
+    cnnrt_dataset *part;
+    cnnrt_data_error error;
+    if (cnnrt_dataset_subset(*set, index, r->n_classes, &part, &error) != CNNRT_OK)
+        return fault(c, &r->classes_loc, &error);
+    cnnrt_dataset_close(*set);
+    *set = part;
+    return true;
+}
+
+/* Both sets number their classes alike; the last may be missing from validation. */
+static bool check_agreement(const Compile *c, const Samples *s) {
+    const cnnrt_dataset_info a = describe(s->train), b = describe(s->valid);
+    for (uint32_t i = 0; i < b.n_classes && a.n_classes; i++)
+        if (i >= a.n_classes || strcmp(a.classes[i], b.classes[i]) != 0)
+            return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                              "class %u is \"%s\" in validation and \"%s\" in training", i, b.classes[i],
+                              i < a.n_classes ? a.classes[i] : "");
+    return true;
+}
+
+static bool check_count(const Compile *c, const cnnrt_dataset *set, const char *what) {
+    return describe(set).count > 0 ||
+           diag_error(&c->cx->diag, DIAG_TRAINING_DATA, &(Loc){.file = c->recipe->file},
+                      "the recipe leaves no samples for %s", what);
+}
+
+bool samples_open(const Compile *c, Samples *s) {
+    const Recipe *r = c->recipe;
+    if (!open_train(c, &s->train) || !(r->validation > 0 ? hold_back(c, s) : open_test(c, &s->valid)))
+        return false;
+    if (r->classes && (!take_classes(c, &s->train) || (s->valid && !take_classes(c, &s->valid))))
+        return false;
+    return check_count(c, s->train, "training") &&
+           (!s->valid || (check_count(c, s->valid, "validation") && check_agreement(c, s)));
+}
+
+/* ---- Loading ---- */
+
+/* One picture in, one target: what a loader can feed. */
+static bool check_model(const Compile *c, const cnnrt_model *m) {
+    const cnnrt_tensor *in = m->inputs, *target = m->training->targets;
+    if (m->n_inputs != 1)
+        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                   "cnnc train feeds models with one input, and this one has %u", m->n_inputs);
+    else if (in->rank < 2 || in->rank > 4)
+        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                   "cnnc train feeds pictures or features, and input \"%s\" has %u dimensions", in->name,
+                   in->rank);
+    else if (target->dtype == CNNRT_I64 && target->rank != 1)
+        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                   "cnnc train feeds one label a sample, and this loss takes one a pixel");
+    else
+        return true;
+    return diag_hint(&c->cx->diag, "compile it with --train and write the loop: docs/training.md");
+}
+
+/* The output that the loss looks at has a score for each class. */
+static bool check_scores(const Compile *c, const cnnrt_model *m, const Samples *s) {
+    const char *name = c->recipe->train.loss.output;
+    const cnnrt_tensor *out = m->outputs, *target = m->training->targets;
+    const uint32_t classes = describe(s->train).n_classes;
+    for (uint32_t i = 0; name && i < m->n_outputs; i++)
+        if (!strcmp(m->outputs[i].name, name))
+            out = &m->outputs[i];
+    if (target->dtype != CNNRT_I64 || out->rank < 2 || out->dim[1] >= (int64_t)classes)
+        return true;
+    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+               "the data have %u classes, but output \"%s\" of the model has %lld", classes, out->name,
+               (long long)out->dim[1]);
+    return diag_hint(&c->cx->diag, "\"classes\" in the recipe takes some of them");
+}
+
+static bool is_random(uint32_t kind) {
+    return kind != CNNRT_RESIZE && kind != CNNRT_CENTER_CROP && kind != CNNRT_NORMALIZE;
+}
+
+static bool take_transforms(const Compile *c, bool training, cnnrt_loader_options *o) {
+    const Recipe *r = c->recipe;
+    cnnrt_transform *transforms = NEW_ARRAY(&c->cx->arena, cnnrt_transform, r->n_augmentation + 1);
+    cnnrt_data_error error;
+    for (uint32_t i = 0; i < r->n_augmentation; i++) {
+        if (cnnrt_transform_check(&r->augmentation[i], o->channels, &error) != CNNRT_OK)
+            return fault(c, &r->augmentation_locs[i], &error);
+        if (training || !is_random(r->augmentation[i].kind))
+            transforms[o->n_transforms++] = r->augmentation[i];
+    }
+    o->transforms = transforms;
+    return true;
+}
+
+/* One sample all the way, so that a wrong size is not found after the first epoch. */
+static bool try_sample(const Compile *c, const cnnrt_model *m, cnnrt_loader *loader, bool training) {
+    const cnnrt_source source = cnnrt_loader_source(loader);
+    float *input = NEW_ARRAY(&c->cx->arena, float, tensor_elems_for(&m->inputs[0], 1));
+    int64_t *target = NEW_ARRAY(&c->cx->arena, int64_t, tensor_elems_for(&m->training->targets[0], 1));
+    if (source.begin(source.arg, 0, 0) == CNNRT_OK && source.next(source.arg, 1, input, target) == 1)
+        return true;
+    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", training ? "training" : "validation",
+               source.error(source.arg));
+    return !training &&
+           diag_hint(&c->cx->diag, "validation goes through Resize, CenterCrop and Normalize only");
+}
+
+static uint32_t extent(const cnnrt_tensor *t, uint32_t d) {
+    return d < t->rank ? (uint32_t)t->dim[d] : 1;
+}
+
+static bool open_loader(const Compile *c, const cnnrt_model *m, const cnnrt_dataset *set, bool training,
+                        cnnrt_loader **out) {
+    const cnnrt_tensor *in = &m->inputs[0], *target = &m->training->targets[0];
+    cnnrt_loader_options o = {.channels = extent(in, 1),
+                              .height = extent(in, 2),
+                              .width = extent(in, 3),
+                              .seed = c->recipe->fit.seed,
+                              .shuffle = training,
+                              .resize = strcmp(describe(set).kind, "folder") == 0,
+                              .batch = (uint32_t)c->recipe->fit.batch,
+                              .threads = 1};
+    cnnrt_data_error error;
+    if (target->dtype != CNNRT_I64)
+        o.target_elements = (uint32_t)tensor_elems_for(target, 1);
+    if (!take_transforms(c, training, &o))
+        return false;
+    if (cnnrt_loader_open(out, set, &o, &error) != CNNRT_OK)
+        return fault(c, NULL, &error);
+    return try_sample(c, m, *out, training);
+}
+
+bool samples_load(const Compile *c, const cnnrt_model *m, Samples *s) {
+    return check_model(c, m) && check_scores(c, m, s) &&
+           open_loader(c, m, s->train, true, &s->train_loader) &&
+           (!s->valid || open_loader(c, m, s->valid, false, &s->valid_loader));
+}
+
+static bool failed(cnnrt_loader *loader, const char *text) {
+    const cnnrt_source source = cnnrt_loader_source(loader);
+    return strcmp(source.error(source.arg), text) == 0;
+}
+
+bool samples_failed(const Samples *s, const char *text) {
+    return failed(s->train_loader, text) || (s->valid_loader && failed(s->valid_loader, text));
+}
+
+void samples_close(Samples *s) {
+    cnnrt_loader_close(s->train_loader);
+    cnnrt_loader_close(s->valid_loader);
+    cnnrt_dataset_close(s->train);
+    cnnrt_dataset_close(s->valid);
+}

@@ -1,0 +1,563 @@
+#!/usr/bin/env python3
+"""cnnc train on small data, driven from outside.
+
+  train_test.py CNNC [unittest's arguments]
+"""
+import json
+import os
+import pathlib
+import pty
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import samples
+
+CNNC = str(pathlib.Path(sys.argv.pop(1)).resolve())
+INTERRUPTED = 130
+
+
+class Base(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        self.json("net.json", samples.model())
+
+    def json(self, name, value):
+        (self.dir / name).write_text(json.dumps(value))
+        return name
+
+    def recipe(self, name="r.json", **keys):
+        return self.json(name, {"format": "cnnc-recipe/1", "batch_size": 16, "epochs": 3, "seed": 1, **keys})
+
+    def command(self, *args, model="net.json", data="idx"):
+        return [CNNC, "train", model, "--data", str(data), *args]
+
+    def train(self, *args, status=0, model="net.json", data="idx", **more):
+        r = subprocess.run(self.command(*args, model=model, data=data), cwd=self.dir, capture_output=True, text=True,
+                           timeout=120, **more)
+        self.assertEqual(r.returncode, status, f"{args}\n{r.stdout}{r.stderr}")
+        return r
+
+    def begin(self, *args):
+        null = subprocess.DEVNULL
+        return subprocess.Popen(self.command(*args), cwd=self.dir, stdin=null, stdout=null, stderr=null)
+
+    def bytes(self, name):
+        return (self.dir / name).read_bytes()
+
+    def log(self, name="l.jsonl"):
+        return [json.loads(line) for line in (self.dir / name).read_text().splitlines()]
+
+    def wait_for_log(self, process, size):
+        """Until the log is longer than `size` bytes, or the process has ended."""
+        path = self.dir / "l.jsonl"
+        end = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < end:
+            if path.exists() and path.stat().st_size > size:
+                return
+            time.sleep(0.001)
+
+    def log_size(self):
+        path = self.dir / "l.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+
+class Resume(Base):
+    def setUp(self):
+        super().setUp()
+        samples.write_idx(self.dir / "idx")
+
+    def test_after_each_epoch(self):
+        """Stopped after every epoch and resumed, for several numbers of threads: the bytes of one run."""
+        recipe = self.recipe(optimizer={"type": "Adam", "lr": 3e-3}, schedule={"type": "StepLR", "step_size": 2},
+                             augmentation=[{"type": "RandomCrop", "size": [10, 8], "padding": 1}])
+        self.train("-r", recipe, "-s", "whole.safetensors", "--threads", "1")
+        for threads in ("1", "2", "5"):
+            for epoch in ("1", "2", "3"):
+                self.train("-r", recipe, "--epochs", epoch, "-s", "w.safetensors", "--checkpoint", f"c{threads}.safetensors",
+                           "--resume", "--threads", threads)
+            self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"), threads)
+
+    def test_options_of_the_run(self):
+        """Momentum, accumulation, clipping, groups, OneCycleLR, warm-up, early stopping: all of it is in a checkpoint."""
+        recipe = self.recipe(optimizer={"type": "SGD", "lr": 0.05, "momentum": 0.9}, accumulate=3, validation=0.2,
+                             clip={"type": "norm", "max_norm": 1}, groups=[{"params": "fc", "lr": 0.01}],
+                             schedule={"type": "OneCycleLR", "max_lr": 0.1}, warmup={"steps": 5},
+                             early_stopping={"patience": 2, "monitor": "val_loss"}, epochs=4)
+        self.train("-r", recipe, "-s", "whole.safetensors")
+        for size in (6000, 12000):
+            p = self.begin("-r", recipe, "-s", "w.safetensors", "--checkpoint", "c.safetensors", "--resume", "--log", "l.jsonl")
+            self.wait_for_log(p, self.log_size() + size // 10)
+            p.send_signal(signal.SIGINT)
+            self.assertIn(p.wait(60), (0, INTERRUPTED))
+        self.train("-r", recipe, "-s", "w.safetensors", "--checkpoint", "c.safetensors", "--resume")
+        self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
+
+    def test_interrupt(self):
+        """Ctrl-C amid an epoch saves, stops, and says so; resuming gives the same bytes."""
+        samples.write_idx(self.dir / "idx", train=600)
+        recipe = self.recipe(batch_size=2, epochs=6)
+        self.train("-r", recipe, "-s", "whole.safetensors", "--threads", "2")
+        amid = 0
+        for _ in range(4):
+            before = self.log_size()
+            p = self.begin("-r", recipe, "--checkpoint", "c.safetensors", "--resume", "--log", "l.jsonl", "--threads", "2")
+            self.wait_for_log(p, before + 1500)
+            p.send_signal(signal.SIGINT)
+            self.assertIn(p.wait(60), (0, INTERRUPTED))
+            stop = self.log()[-1]
+            self.assertEqual(stop["event"], "stop")
+            self.assertTrue((self.dir / "c.safetensors").exists())
+            amid += stop["step"] % 300 != 0
+        self.assertGreater(amid, 0)
+        self.train("-r", recipe, "-s", "w.safetensors", "--checkpoint", "c.safetensors", "--resume", "--threads", "5")
+        self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
+
+    def test_second_interrupt(self):
+        """While the first waits for the step to end, the second kills."""
+        samples.write_idx(self.dir / "big", train=1024, test=0, height=64, width=64)
+        layers = samples.model(64, 64)
+        layers["layers"].insert(1, {"name": "wide", "type": "Conv2d", "in_channels": 4, "out_channels": 64, "kernel_size": 7,
+                                    "padding": 3})
+        layers["layers"].insert(2, {"name": "back", "type": "Conv2d", "in_channels": 64, "out_channels": 4, "kernel_size": 7,
+                                    "padding": 3})
+        self.json("net.json", layers)
+        recipe = self.recipe(batch_size=256, epochs=50)
+        p = subprocess.Popen(self.command("-r", recipe, "--log", "l.jsonl", "-q", "--threads", "1", data="big"), cwd=self.dir,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for_log(p, 10)
+        time.sleep(0.1)
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(60), -signal.SIGINT)
+
+    def test_seed_and_threads(self):
+        recipe = self.recipe(epochs=1)
+        for name, args in (("a", ["--threads", "1"]), ("b", ["--threads", "5"]), ("c", ["--seed", "2"])):
+            self.train("-r", recipe, "-s", name, *args)
+        self.assertEqual(self.bytes("a"), self.bytes("b"))
+        self.assertNotEqual(self.bytes("a"), self.bytes("c"))
+
+    def test_what_does_not_fit(self):
+        """A checkpoint of another model, batch or seed, or a damaged one, is refused and stays."""
+        recipe = self.recipe(epochs=1)
+        args = ["--checkpoint", "c.safetensors", "--resume"]
+        self.train("-r", recipe, *args)
+        good = self.bytes("c.safetensors")
+        for other in (["--seed", "2"], ["--batch", "8"]):
+            err = self.train("-r", recipe, *args, *other, status=1).stderr
+            self.assertIn("c.safetensors", err)
+            self.assertIn("[training]", err)
+        self.json("other.json", samples.model(features=5))
+        self.assertIn("[training]", self.train("-r", recipe, *args, model="other.json", status=1).stderr)
+        self.assertEqual(self.bytes("c.safetensors"), good)
+        for damaged in (good[:-1], good[:200] + b"!" + good[201:], good[:-40] + b"!" + good[-39:], b""):
+            (self.dir / "c.safetensors").write_bytes(damaged)
+            self.assertIn("c.safetensors", self.train("-r", recipe, *args, status=1).stderr)
+            self.assertEqual(self.bytes("c.safetensors"), damaged)
+
+
+class Kill(Base):
+    def test_twenty_kills(self):
+        samples.write_idx(self.dir / "idx", train=640)
+        recipe = self.recipe(epochs=240, optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9})
+        args = ["-r", recipe, "--threads", "2"]
+        self.train(*args, "-s", "whole.safetensors")
+        args += ["--checkpoint", "c.safetensors", "--resume", "--log", "l.jsonl"]
+        moments = random.Random(7)
+        kills = 0
+        for _ in range(20):
+            p = self.begin(*args)
+            self.wait_for_log(p, self.log_size())
+            time.sleep(moments.uniform(0, 0.06))
+            p.kill()
+            kills += p.wait(60) == -signal.SIGKILL
+        self.assertGreater(kills, 10)
+        self.train(*args, "-s", "w.safetensors")
+        self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
+        events = self.log()
+        self.assertTrue(any(e["event"] == "resume" and e["epoch"] > 0 for e in events))
+
+    def limited(self, size, ignore):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN if ignore else signal.SIG_DFL)
+        return {"preexec_fn": limit, "restore_signals": False}
+
+    def test_disk_full(self):
+        """No room for the next checkpoint: the old one survives, and the run can go on from it."""
+        samples.write_idx(self.dir / "idx")
+        recipe = self.recipe(epochs=2)
+        self.train("-r", recipe, "-s", "whole.safetensors")
+        args = ["-r", recipe, "--checkpoint", "c.safetensors", "--resume"]
+        self.train(*args, "--epochs", "1")
+        old = self.bytes("c.safetensors")
+        files = sorted(os.listdir(self.dir))
+        err = self.train(*args, status=1, **self.limited(len(old) // 2, True)).stderr
+        self.assertIn("c.safetensors cannot be written: File too large", err)
+        self.assertEqual(self.bytes("c.safetensors"), old)
+        self.assertEqual(sorted(os.listdir(self.dir)), files)
+        self.train(*args, status=-signal.SIGXFSZ, **self.limited(len(old) // 2, False))
+        self.assertEqual(self.bytes("c.safetensors"), old)
+        self.train(*args, "-s", "w.safetensors")
+        self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
+        err = self.train(*args, "-s", "v.safetensors", status=1, **self.limited(500, True)).stderr
+        self.assertIn("v.safetensors cannot be written: File too large", err)
+        self.assertFalse((self.dir / "v.safetensors").exists())
+
+    def test_log_full(self):
+        samples.write_idx(self.dir / "idx")
+        err = self.train("-r", self.recipe(), "--log", "/dev/full", status=1).stderr
+        self.assertIn("the log cannot be written: No space left on device", err)
+
+    def test_not_finite(self):
+        """A loss that is no number ends the run with the step, the layer and the last good checkpoint."""
+        samples.write_idx(self.dir / "idx")
+        wild = {"optimizer": {"type": "SGD", "lr": 1e6}}
+        err = self.train("-r", self.recipe(**wild), "-s", "w.safetensors", status=1).stderr
+        self.assertRegex(err, r"epoch 1, step \d+: .*not finite.* (conv|bn|fc)\.")
+        self.assertIn("no checkpoint was written", err)
+        self.assertFalse((self.dir / "w.safetensors").exists())
+        sgd = self.recipe("sgd.json", epochs=1, optimizer={"type": "SGD", "lr": 0.01})
+        self.train("-r", sgd, "--checkpoint", "s.safetensors")
+        err = self.train("-r", self.recipe(**wild), "--checkpoint", "s.safetensors", "--resume", status=1).stderr
+        self.assertRegex(err, r"epoch 2, step \d+: .*the last good checkpoint is that of step 10, s\.safetensors")
+        self.assertIn("[training]", err)
+
+
+class Output(Base):
+    def setUp(self):
+        super().setUp()
+        samples.write_idx(self.dir / "idx")
+
+    def test_json(self):
+        r = self.train("-r", self.recipe(), "--json", "-s", "w.safetensors")
+        self.assertEqual(r.stderr, "")
+        out = json.loads(r.stdout)
+        self.assertEqual((out["format"], out["model"], out["epochs"], out["steps"], out["stopped_by"], out["weights"]),
+                         ("cnnc-train/1", "net", 3, 30, "epochs", "w.safetensors"))
+        self.assertEqual(sum(map(sum, out["confusion"])), 50)
+        self.assertEqual(sum(out["confusion"][i][i] for i in range(10)), round(50 * out["val_accuracy"]))
+        self.assertTrue(0 <= out["val_accuracy"] <= out["val_top5"] <= 1)
+
+    def test_quiet(self):
+        r = self.train("-r", self.recipe(), "-q", "-s", "w.safetensors")
+        self.assertEqual((r.stdout, r.stderr), ("", ""))
+
+    def test_lines(self):
+        """No terminal: a line an epoch and no control characters."""
+        r = self.train("-r", self.recipe(), "-s", "w.safetensors")
+        lines = r.stderr.splitlines()
+        self.assertEqual(len(lines), 3, r.stderr)
+        for i, line in enumerate(lines):
+            self.assertRegex(line, rf"^epoch {i + 1}/3  loss [\d.]+  acc [\d.]+%  val loss [\d.]+  val acc [\d.]+%  lr 0.001  "
+                                   r"images/s \d+  \d+:\d\d$")
+        self.assertNotRegex(r.stdout + r.stderr, r"[\x1b\r]|top-5")
+        self.assertIn("confusion matrix", r.stdout)
+        self.assertRegex(r.stdout, r"3 epochs, 30 steps, validation loss [\d.]+, validation accuracy [\d.]+%\nweights: w")
+        self.assertIn("top-5", self.train("-r", self.recipe(top5=True, epochs=1)).stderr)
+
+    def test_bar(self):
+        """On a terminal: a bar that never needs more than a line."""
+        import fcntl
+        import struct
+        import termios
+        for columns in (100, 40):
+            main, side = pty.openpty()
+            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+            p = subprocess.Popen(self.command("-r", self.recipe(epochs=2)), cwd=self.dir, stderr=side,
+                                 stdout=subprocess.DEVNULL)
+            os.close(side)
+            text = b""
+            try:
+                while chunk := os.read(main, 65536):
+                    text += chunk
+            except OSError:
+                pass  # the other side is closed
+            os.close(main)
+            self.assertEqual(p.wait(60), 0)
+            text = text.decode()
+            self.assertIn("\r\x1b[Kepoch 1/2", text)
+            self.assertIn("epoch 2/2 test", text)
+            self.assertEqual("[====" in text, columns == 100, text)
+            for piece in re.findall(r"\r\x1b\[K(epoch \d+/\d+ [^\r\n]*)(?=\r\x1b)", text):
+                self.assertLess(len(piece), columns)
+
+    def test_log(self):
+        """The lines that docs/training.md tells of; a resumed run appends."""
+        args = ["-r", self.recipe(top5=True), "--checkpoint", "c.safetensors", "--resume", "--log", "l.jsonl"]
+        self.train(*args, "--epochs", "2")
+        self.train(*args)
+        events = self.log()
+        kinds = [e["event"] for e in events]
+        self.assertEqual([k for k in kinds if k != "step"], ["start", "epoch", "epoch", "stop", "resume", "epoch", "stop"])
+        self.assertEqual(kinds.count("step"), 30)
+        self.assertEqual([e["step"] for e in events if e["event"] == "step"], list(range(1, 31)))
+        docs = (pathlib.Path(__file__).resolve().parents[2] / "docs/training.md").read_text()
+        for e in events:
+            row = re.search(rf"^\| `{e['event']}`[^|]*\|([^|]*)\|", docs.replace("`start`, `resume`", "`start`"), re.M) \
+                if e["event"] != "resume" else None
+            if row:
+                self.assertEqual(set(e) - {"event"}, set(re.findall(r"`(\w+)`", row[1])), e)
+        self.assertEqual(events[0]["samples"], 160)
+
+
+class Data(Base):
+    def test_kinds(self):
+        one = self.recipe(epochs=1)
+        self.json("three.json", samples.model(classes=3))
+        self.json("colour.json", samples.model(32, 32, channels=3))
+        self.json("numbers.json", samples.model(classes=2))
+        mse = self.recipe("mse.json", epochs=1, loss="MSELoss")
+        samples.write_cifar(self.dir / "cifar")
+        samples.write_npy_pairs(self.dir / "npy")
+        samples.write_npy_pairs(self.dir / "numbers", numbers=2)
+        samples.write_folder(self.dir / "folder")
+        for model, data, recipe, accuracy in [
+            ("colour.json", "cifar", one, True),
+            ("net.json", "npy", one, True),
+            ("numbers.json", "numbers", mse, False),
+            ("three.json", "folder", one, True),
+        ]:
+            with self.subTest(data=data):
+                out = json.loads(self.train("-r", recipe, "--json", model=model, data=data).stdout)
+                self.assertEqual(out["epochs"], 1)
+                self.assertIsNotNone(out["val_loss"])
+                self.assertEqual(out["val_accuracy"] is not None, accuracy)
+        r = self.train("-r", one, model="three.json", data=self.dir / "folder/train")
+        self.assertIn("no validation", r.stderr)
+        self.assertIn("a", self.train("-r", one, "--data-kind", "npy", data="npy").stdout)
+
+    def test_faults(self):
+        """Whatever does not fit is told in one sentence before the first step; nothing is written."""
+        one = self.recipe(epochs=1)
+        mse = self.recipe("mse.json", epochs=1, loss="MSELoss")
+        samples.write_idx(self.dir / "idx")
+        samples.write_idx(self.dir / "small", height=6)
+        samples.write_idx(self.dir / "cut")
+        path = self.dir / "cut/train-images-idx3-ubyte"
+        path.write_bytes(path.read_bytes()[:-7])
+        samples.write_idx(self.dir / "cut_test")
+        path = self.dir / "cut_test/t10k-labels-idx1-ubyte"
+        path.write_bytes(path.read_bytes()[:-7])
+        samples.write_npy_pairs(self.dir / "npy")
+        samples.write_npy_pairs(self.dir / "numbers", numbers=2)
+        samples.write_folder(self.dir / "folder")
+        samples.write_folder(self.dir / "lacks", names=("ape", "bee", "cat"))
+        for file in (self.dir / "lacks/test/ape").iterdir():
+            file.unlink()
+        (self.dir / "lacks/test/ape").rmdir()
+        samples.write_folder(self.dir / "bad")
+        for file in (self.dir / "bad/train/bee").iterdir():
+            file.write_bytes(file.read_bytes()[:30])
+        (self.dir / "empty").mkdir()
+        self.json("three.json", samples.model(classes=3))
+        self.json("two.json", samples.model(classes=2))
+        two_inputs = {"format": "cnnc-model/1", "name": "pair", "inputs": [{"name": "a", "shape": [4]}, {"name": "b", "shape": [4]}],
+                      "layers": [{"name": "sum", "type": "Add", "inputs": ["a", "b"]},
+                                 {"name": "fc", "type": "Linear", "in_features": 4, "out_features": 10}],
+                      "outputs": [{"name": "y", "from": "fc"}]}
+        self.json("pair.json", two_inputs)
+        before = sorted(os.listdir(self.dir))
+        for model, data, recipe, says in [
+            ("net.json", "missing", one, "missing"),
+            ("net.json", "empty", one, 'for split "train"'),
+            ("net.json", "small", one, "the picture is 8 by 6 pixels where the model takes 8 by 10"),
+            ("net.json", "cut", one, "train-images-idx3-ubyte"),
+            ("net.json", "cut_test", one, "t10k-labels-idx1-ubyte"),
+            ("two.json", "idx", one, 'the data have 10 classes, but output "logits" of the model has 2'),
+            ("two.json", "folder", one, "the data have 3 classes"),
+            ("three.json", "lacks", one, 'class 0 is "bee" in validation and "ape" in training'),
+            ("three.json", "bad", one, "bad/train/bee/"),
+            ("net.json", "numbers", one, "2 numbers a sample as targets where the model takes classes"),
+            ("net.json", "numbers", mse, "2 numbers a sample as targets where the model takes 10"),
+            ("net.json", "npy", self.recipe("n.json", augmentation=[{"type": "Normalize", "mean": [1, 2], "std": [1, 2]}]),
+             "/augmentation/0"),
+            ("net.json", "npy", self.recipe("m.json", augmentation=[{"type": "RandomCrop", "size": 6}]), "6 by 6"),
+            ("net.json", "idx", self.recipe("v.json", validation=0.001), "no samples for validation"),
+            ("net.json", "idx", self.recipe("k.json", classes=["1", "eleven"]), 'no class "eleven"'),
+            ("net.json", "idx", self.recipe("d.json", classes=["1", "1"]), "named twice"),
+            ("pair.json", "npy", one, "one input, and this one has 2"),
+        ]:
+            with self.subTest(data=data, model=model, recipe=recipe):
+                err = self.train("-r", recipe, "-s", "w.safetensors", "--checkpoint", "c.safetensors", model=model, data=data,
+                                 status=1).stderr
+                self.assertIn(says, err)
+                self.assertIn("[training-data]", err)
+                self.assertNotIn("epoch 1", err)
+        names = {"n.json", "m.json", "v.json", "k.json", "d.json"}
+        self.assertEqual(sorted(set(os.listdir(self.dir)) - names), sorted(set(before) - names))
+
+    def test_classes(self):
+        """Some of the classes, by the numbers of the files or by the model's names."""
+        samples.write_idx(self.dir / "idx")
+        names = [f"kind {i}" for i in range(10)]
+        self.json("named.json", samples.model(classes=10) | {"classes": names})
+        self.json("three.json", samples.model(classes=3))
+        by_number = self.recipe("a.json", classes=["2", "7", "0"])
+        by_name = self.recipe("b.json", classes=["kind 2", "kind 7", "kind 0"])
+        self.train("-r", by_number, "-s", "a", model="named.json")
+        self.train("-r", by_name, "-s", "b", model="named.json")
+        self.assertEqual(self.bytes("a"), self.bytes("b"))
+        out = json.loads(self.train("-r", by_number, "--json", model="three.json").stdout)
+        self.assertEqual(len(out["confusion"]), 3)
+        err = self.train("-r", self.recipe("c.json", classes=["kind 22"]), model="named.json", status=1).stderr
+        self.assertIn('c.json:1:', err)
+        self.assertIn('error: /classes: ', err)
+        self.assertIn('did you mean "kind 2"?', err)
+
+
+class Options(Base):
+    def setUp(self):
+        super().setUp()
+        samples.write_idx(self.dir / "idx")
+
+    def last(self, **keys):
+        return json.loads(self.train("-r", self.recipe(**keys), "--json", "-s", "w.safetensors").stdout)
+
+    def test_early_stopping(self):
+        """A rate of 0 improves nothing: over after the patience. The best weights come back."""
+        out = self.last(optimizer={"type": "SGD", "lr": 0}, early_stopping={"patience": 2, "monitor": "val_loss"}, epochs=20)
+        self.assertEqual(out["stopped_by"], "early stopping")
+        self.assertLessEqual(out["epochs"], 6)
+        rough = {"optimizer": {"type": "SGD", "lr": 0.3}, "schedule": {"type": "MultiStepLR", "milestones": [2], "gamma": 3}}
+        stop = {"patience": 2, "monitor": "train_loss"}
+        out = self.last(**rough, early_stopping=stop, epochs=8)
+        self.assertEqual(out["stopped_by"], "early stopping")
+        best = out["best_epoch"]
+        kept = self.bytes("w.safetensors")
+        self.last(**rough, epochs=best)
+        self.assertEqual(self.bytes("w.safetensors"), kept)
+        self.last(**rough, early_stopping=stop | {"restore_best": False}, epochs=8)
+        self.assertNotEqual(self.bytes("w.safetensors"), kept)
+
+    def test_schedules(self):
+        """The rates in the log are those of PyTorch's formulas."""
+        def rates(**keys):
+            (self.dir / "l.jsonl").unlink(missing_ok=True)
+            self.train("-r", self.recipe(optimizer={"type": "SGD", "lr": 0.5}, **keys), "--log", "l.jsonl")
+            return [e["lr"] for e in self.log() if e["event"] == "step"]
+        self.assertEqual(rates(schedule={"type": "ExponentialLR", "gamma": 0.5}), [0.5] * 10 + [0.25] * 10 + [0.125] * 10)
+        warm = rates(warmup={"epochs": 1, "start_factor": 0.1})
+        self.assertAlmostEqual(warm[0], 0.05, 6)
+        self.assertTrue(all(a < b for a, b in zip(warm, warm[1:11])) and set(warm[11:]) == {0.5}, warm)
+        cycle = rates(schedule={"type": "OneCycleLR", "max_lr": 1.0})
+        self.assertAlmostEqual(cycle[0], 1 / 25, 6)
+        self.assertAlmostEqual(max(cycle), 1, 2)
+        self.assertLess(cycle[-1], 1e-4)
+        halved = rates(groups=[{"params": ["fc"], "lr": 0.25}], schedule={"type": "StepLR", "step_size": 1})
+        self.assertEqual(halved[0], 0.5)
+
+    def test_validation_split(self):
+        (self.dir / "idx/t10k-images-idx3-ubyte").unlink()
+        out = self.last(validation=0.25)
+        self.assertEqual(sum(map(sum, out["confusion"])), 40)
+        self.assertEqual(out["steps"], 3 * 8)
+        self.assertIn("looks at validation", self.train("-r", self.recipe(early_stopping={"patience": 1}), status=1).stderr)
+
+    def test_accumulate(self):
+        """Two batches of 8 are one step, and nearly a batch of 16."""
+        self.json("net.json", samples.model() | {"layers": [l for l in samples.model()["layers"] if l["name"] not in ("bn", "drop")]})
+        a = self.last(batch_size=8, accumulate=2)
+        b = self.last(batch_size=16)
+        self.assertEqual(a["steps"], b["steps"])
+        self.assertAlmostEqual(a["train_loss"], b["train_loss"], 4)
+
+    def test_clip(self):
+        """A limit near 0 holds SGD where it began."""
+        sgd = {"type": "SGD", "lr": 0.1}
+        self.last(optimizer={"type": "SGD", "lr": 0.0}, epochs=1)
+        start = samples.read_weights(self.dir / "w.safetensors")["fc.weight"]
+        for clip in ({"type": "norm", "max_norm": 1e-30}, {"type": "value", "clip_value": 1e-30}):
+            self.last(optimizer=sgd, clip=clip, epochs=1)
+            self.assertEqual(samples.read_weights(self.dir / "w.safetensors")["fc.weight"], start)
+        self.last(optimizer=sgd, epochs=1)
+        self.assertNotEqual(samples.read_weights(self.dir / "w.safetensors")["fc.weight"], start)
+
+    def test_transfer(self):
+        """Pretrained weights by name; the trunk frozen, the head fresh."""
+        self.train("-r", self.recipe(), "-s", "old.safetensors")
+        self.json("four.json", samples.model(classes=4))
+        recipe = self.recipe("t.json", freeze=["conv", "bn"], init=["fc"], classes=["0", "1", "2", "3"])
+        err = self.train("-r", self.recipe(), "-w", "old.safetensors", model="four.json", status=1).stderr
+        self.assertIn("[weights-shape]", err)
+        self.train("-r", recipe, "-w", "old.safetensors", "-s", "new.safetensors", model="four.json")
+        old, new = (samples.read_weights(self.dir / f"{n}.safetensors") for n in ("old", "new"))
+        self.assertEqual(set(old), set(new))
+        for name in old:
+            self.assertEqual(old[name] == new[name], not name.startswith("fc."), name)
+        r = subprocess.run([CNNC, "four.json", "-w", "new.safetensors", "-q"], cwd=self.dir, capture_output=True, text=True)
+        self.assertEqual(r.returncode, 0, r.stderr)
+
+
+class Refusals(Base):
+    def setUp(self):
+        super().setUp()
+        samples.write_idx(self.dir / "idx")
+
+    def test_recipe_and_model(self):
+        """What a recipe says and the model cannot do is told with its place in the recipe."""
+        pixels = {"format": "cnnc-model/1", "name": "dense", "inputs": [{"name": "image", "shape": [1, 10, 8]}],
+                  "layers": [{"name": "conv", "type": "Conv2d", "in_channels": 1, "out_channels": 10, "kernel_size": 1}],
+                  "outputs": [{"name": "y", "from": "conv"}]}
+        self.json("pixels.json", pixels)
+        for model, keys, says, tag in [
+            ("net.json", {"freeze": ["conv", "bn", "fc"]}, "error: /freeze: every parameter is frozen", "nothing-trained"),
+            ("net.json", {"freeze": "*"}, "error: /freeze: every parameter is frozen", "nothing-trained"),
+            ("net.json", {"freeze": ["cnov"]}, 'error: /freeze: no parameter is called "cnov"', "no-match"),
+            ("net.json", {"init": ["head"]}, 'error: /init: no parameter is called "head"', "no-match"),
+            ("net.json", {"groups": [{"params": "fd"}]}, 'error: /groups/0: no parameter is called "fd"', "no-match"),
+            ("net.json", {"groups": [{"params": "fc"}, {"params": "f*"}]}, "error: /groups/1: ", "bad-argument"),
+            ("net.json", {"loss": {"type": "MSELoss", "output": "logit"}}, "error: /loss: ", "unknown-name"),
+            ("net.json", {"loss": {"type": "NLLLoss", "weight": [1, 2]}}, "error: /loss: ", "shape-mismatch"),
+            ("pixels.json", {"loss": "NLLLoss"}, "one label a sample", "training-data"),
+        ]:
+            with self.subTest(keys=keys):
+                name = self.recipe(**keys)
+                err = self.train("-r", name, "-s", "w.safetensors", model=model, status=1).stderr
+                self.assertIn(says, err)
+                self.assertIn(f"[{tag}]", err)
+        self.assertFalse((self.dir / "w.safetensors").exists())
+
+    def test_outputs(self):
+        """No input is overwritten, and what cannot be written is told before the training."""
+        recipe = self.recipe(epochs=1)
+        self.train("-r", recipe, "-s", "w.safetensors")
+        os.symlink("w.safetensors", self.dir / "link")
+        (self.dir / "folder").mkdir()
+        before = {p.name: p.read_bytes() for p in self.dir.iterdir() if p.is_file()}
+        for args, says in [
+            (["-s", "net.json"], "this would overwrite the model"),
+            (["-s", "r.json"], "this would overwrite the recipe"),
+            (["-s", "w.safetensors"], "this would overwrite the weights"),
+            (["-s", "link"], "this would overwrite the weights"),
+            (["--checkpoint", "w.safetensors"], "this would overwrite the weights"),
+            (["--log", "r.json"], "this would overwrite the recipe"),
+            (["-s", "x", "--checkpoint", "x"], "two output files would have this name"),
+            (["--checkpoint", "x", "--log", "x"], "two output files would have this name"),
+            (["-s", "nowhere/x"], "cannot write into the folder nowhere: No such file or directory"),
+            (["-s", "folder"], "not a regular file"),
+            (["-s", "/dev/null"], "not a regular file"),
+        ]:
+            with self.subTest(args=args):
+                err = self.train("-r", recipe, "-w", "w.safetensors", *args, status=1).stderr
+                self.assertIn(says, err)
+                self.assertIn("[file-write]", err)
+        self.assertEqual({p.name: p.read_bytes() for p in self.dir.iterdir() if p.is_file()}, before)
+
+    def test_loops(self):
+        subprocess.run([CNNC, "net.json", "--init-seed", "1", "--stop-after=plan", "-o", "net.cnnir"], cwd=self.dir, check=True)
+        self.assertIn("not from loop IR", self.train(model="net.cnnir", status=1).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
