@@ -187,10 +187,13 @@ static const float *load(Loading *l, const Value *v) {
     return data;
 }
 
-/* PyTorch counts batches in an integer beside the statistics; inference has no use for it. */
-static bool is_counter(const char *name) {
+/* PyTorch counts batches in an integer beside the statistics, and a checkpoint of training has the optimizer's
+ * memory ("exp_avg/fc.weight") beside the weights; who wants weights has no use for either. */
+static bool is_beside(const char *name) {
     static const char suffix[] = "num_batches_tracked";
     size_t n = strlen(name), k = sizeof suffix - 1;
+    if (strchr(name, '/'))
+        return true;
     return n >= k && strcmp(name + n - k, suffix) == 0 && (n == k || name[n - k - 1] == '.');
 }
 
@@ -221,7 +224,7 @@ bool weights_from_file(Context *cx, const Graph *g, const char *path, bool stric
         out->data[i] = starts_afresh(&l, v->key) ? NULL : load(&l, v);
     }
     for (size_t i = 0; i < l.n && strict; i++)
-        if (!l.tensors[i].used && !is_counter(l.tensors[i].name))
+        if (!l.tensors[i].used && !is_beside(l.tensors[i].name))
             diag_error(&cx->diag, DIAG_WEIGHTS_EXTRA, &l.loc, "tensor \"%s\" is not in the model",
                        l.tensors[i].name);
     return cx->diag.errors == errors && (!fresh || weights_fill(cx, g, fresh->seed, out));

@@ -85,6 +85,9 @@ class Resume(Base):
                 self.train("-r", recipe, "--epochs", epoch, "-s", "w.safetensors", "--checkpoint", f"c{threads}.safetensors",
                            "--resume", "--threads", threads)
             self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"), threads)
+        for weights in ("c1.safetensors", "w.safetensors"):
+            subprocess.run([CNNC, "net.json", "-w", weights, "-q", "-o", weights + ".o"], cwd=self.dir, check=True)
+        self.assertEqual(self.bytes("c1.safetensors.o"), self.bytes("w.safetensors.o"), "a checkpoint is weights too")
 
     def test_options_of_the_run(self):
         """Momentum, accumulation, clipping, groups, OneCycleLR, warm-up, early stopping: all of it is in a checkpoint."""
