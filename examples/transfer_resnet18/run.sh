@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains the trunk, then a new head on it frozen, everything at a small rate, and from scratch; prints accuracy, time of
-# a step and memory of each. Needs cnnc on the PATH (or $CNNC) and python3; about ten minutes on two cores.
+# a step and memory of each. Needs cnnc on the PATH (or $CNNC) and python3; some minutes on two cores.
 #   run.sh [DATA] [FOLDER FOR RESULTS]
 set -eu
 data=${1:-/usr/share/datasets/fashion-mnist}
@@ -15,7 +15,7 @@ train() { # NAME MODEL RECIPE OPTIONS...
     echo "== $name" >&2
     "$cnnc" train "$here/$model.json" --recipe "$here/$recipe.json" --data "$data" --save "$out/$name.safetensors" \
         --log "$out/$name.jsonl" "$@" >"$out/$name.txt"
-    "$cnnc" info "$here/$model.json" --train --recipe "$here/$recipe.json" --json >"$out/$name.info.json"
+    "$cnnc" "$here/$model.json" --train --recipe "$here/$recipe.json" --init-seed 1 --emit=header -q -o "$out/$name.h"
 }
 
 rm -f "$out"/*.jsonl
@@ -34,6 +34,8 @@ for name in ("trunk", "frozen", "finetune", "scratch"):
     steps = [json.loads(line) for line in open(os.path.join(out, name + ".jsonl"))]
     steps = [s for s in steps if s.get("event") == "step" and s["epoch"] == 2]
     ms = 1e3 * (steps[-1]["seconds"] - steps[0]["seconds"]) / (steps[-1]["step"] - steps[0]["step"])
-    info = json.load(open(os.path.join(out, name + ".info.json")))["training"]
-    print("%-10s %9s%% %14.2f %14.2f %14.2f" % (name, accuracy, ms, info["state_bytes"] / 1e6, info["workspace_bytes"] / 1e6))
+    header = open(os.path.join(out, name + ".h")).read()
+    state = int(re.search(r"_STATE_BYTES \(\(size_t\)(\d+)\)", header).group(1))
+    work = int(re.search(r"_WORKSPACE_BYTES\(threads\) \(\(size_t\)(\d+)", header).group(1))
+    print("%-10s %9s%% %14.2f %14.2f %14.2f" % (name, accuracy, ms, state / 1e6, work / 1e6))
 PY
