@@ -187,8 +187,8 @@ static const float *load(Loading *l, const Value *v) {
     return data;
 }
 
-/* PyTorch counts batches in an integer beside the statistics, and a checkpoint of training has the optimizer's
- * memory ("exp_avg/fc.weight") beside the weights; who wants weights has no use for either. */
+/* PyTorch counts batches in an integer beside the statistics, and a checkpoint of training has the
+ * optimizer's memory ("exp_avg/fc.weight") beside the weights; who wants weights has no use for either. */
 static bool is_beside(const char *name) {
     static const char suffix[] = "num_batches_tracked";
     size_t n = strlen(name), k = sizeof suffix - 1;
