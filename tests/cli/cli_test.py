@@ -77,7 +77,7 @@ class Cli(unittest.TestCase):
         """docs/cli.md knows every option, docs/passes.md every pass and the pipeline."""
         docs = EXAMPLES.parent / "docs"
         cli = (docs / "cli.md").read_text()
-        for command in ([], ["run"], ["bench"], ["verify"], ["info"]):
+        for command in ([], ["run"], ["train"], ["bench"], ["verify"], ["info"]):
             for option in re.findall(r"(?<=[ ,])--[a-z-]+", self.cnnc(*command, "--help").stdout):
                 self.assertTrue(option in cli, option)
         listed, pipeline = self.cnnc("--list-passes").stdout.split("default: ")
@@ -112,6 +112,22 @@ class Cli(unittest.TestCase):
             (["net.cnnir", "--stop-after=zzzzzzzz"], "see cnnc --list-passes"),
             (["net.cnnir", "--weights=w", "--init-seed=1"], "exclude each other"),
             (["bench", "net.cnnir", "--seconds=nan"], "--seconds takes a number"),
+            (["train", "net.cnnir"], "which --data?"),
+            (["train", "--data", "d"], "which MODEL"),
+            (["train", "net.cnnir", "--data"], "option --data needs a value"),
+            (["train", "net.cnnir", "-d", "d", "--resume"], "--resume needs --checkpoint C.safetensors"),
+            (["train", "net.cnnir", "-d", "d", "--epochs=0"], "--epochs takes an integer from 1 to 1000000000, not \"0\""),
+            (["train", "net.cnnir", "-d", "d", "--seed=-1"], "--seed takes an integer from 0 to 9007199254740991, not"),
+            (["train", "net.cnnir", "-d", "d", "--memory-budget=1k"], "--memory-budget takes an integer"),
+            (["train", "net.cnnir", "-d", "d", "--recipes=r.json"], "is it --recipe?"),
+            (["train", "net.cnnir", "-d", "d", "-o", "w"], "unknown or incomplete option -o"),
+            (["train", "net.cnnir", "-d", "d", "--weights=w", "--init-seed=1"], "exclude each other"),
+            (["net.cnnir", "--recipe", "r.json"], "--recipe is for training: say --train"),
+            (["net.cnnir", "--data", "d"], "unknown or incomplete option --data"),
+            (["net.cnnir", "--train", "--checkpoint", "c"], "unknown or incomplete option --checkpoint"),
+            (["run", "net.cnnir", "--train"], "unknown or incomplete option --train"),
+            (["trian", "net.cnnir"], "there is no command \"trian\" (is it \"train\"?)"),
+            (["-q", "train", "net.cnnir"], "the command comes first: cnnc train"),
             (["info", "net.cnnir", "--threads=2"], "unknown or incomplete option --threads"),
             (["--explain", "zzz"], "no diagnostic \"zzz\""),
             (["--explain", "[no-weight]"], "(is it \"no-weights\"?)"),
