@@ -1,7 +1,7 @@
 /* Damaged files against their readers, in this process:
  *
- *     fuzz KIND COUNT SEED FILE...      KIND: model, weights, graph, loops, npy, idx, png, jpeg, checkpoint
- *     fuzz KIND one INDEX SEED FILE...  writes that case to standard output
+ *     fuzz KIND COUNT SEED FILE...      KIND: model, recipe, weights, graph, loops, npy, idx, png, jpeg,
+ * checkpoint fuzz KIND one INDEX SEED FILE...  writes that case to standard output
  *
  * A case passes when it is read, or when at least one error says why not. What is read goes on: a model or
  * graph through all passes, text through print and parse again. A case may take 10 seconds and 1 GiB. The
@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "checkpoint.h"
 #include "frontend/import.h"
+#include "frontend/recipe.h"
 #include "ir/base/file.h"
 #include "mutate.h"
 #include "passes/passes.h"
@@ -77,6 +78,22 @@ static bool read_model(Case *c) {
     put_file(c);
     Graph *g = import_model(&c->cx, c->path, &o, &w);
     return g && run_passes(c, g);
+}
+
+/* What is read says how to train: transforms are checked, and numbers are within their limits. */
+static bool read_recipe(Case *c) {
+    put_file(c);
+    const Recipe *r = recipe_read(&c->cx, c->path);
+    if (!r)
+        return false;
+    for (uint32_t i = 0; i < r->n_augmentation; i++)
+        cnnrt_transform_check(&r->augmentation[i], 3, NULL);
+    for (uint32_t i = 0; i < r->train.optimizer.n_groups; i++)
+        if (!(r->train.optimizer.groups[i].lr >= 0 && r->train.optimizer.groups[i].lr <= 1e6))
+            c->fault = "a rate is out of its range";
+    if (r->fit.epochs < 1 || r->fit.batch < 1 || r->fit.accumulate < 1)
+        c->fault = "a count is out of its range";
+    return true;
 }
 
 static bool read_weights(Case *c) {
@@ -230,6 +247,36 @@ static const char *const json_tokens[] = {"null",
                                           "\"__metadata__\"",
                                           "[[[[[[[[[[[[[[[[[[[[",
                                           NULL};
+static const char *const recipe_tokens[] = {"null",
+                                            "true",
+                                            "0",
+                                            "-1",
+                                            "1e300",
+                                            "1e-300",
+                                            "9007199254740991",
+                                            "[]",
+                                            "{}",
+                                            "[1, 2, 3]",
+                                            "[0.5, 0.1]",
+                                            "\"type\"",
+                                            "\"Adagrad\"",
+                                            "\"Adam\"",
+                                            "\"NLLLoss\"",
+                                            "\"MSELoss\"",
+                                            "\"StepLR\"",
+                                            "\"step_size\": 1,",
+                                            "\"Normalize\"",
+                                            "\"RandomCrop\"",
+                                            "\"RandomErasing\"",
+                                            "\"size\": [1, 32768],",
+                                            "\"lr\": 0,",
+                                            "\"probabilities\": true,",
+                                            "\"sum\"",
+                                            "\"*\"",
+                                            "\"[\"",
+                                            "\"\"",
+                                            NULL};
+
 static const char *const text_tokens[] = {"%x",
                                           "%image",
                                           "%0",
@@ -330,6 +377,7 @@ typedef struct Kind {
 
 static const Kind kinds[] = {
     {"model", ".json", read_model, json_tokens},
+    {"recipe", ".json", read_recipe, recipe_tokens},
     {"weights", ".safetensors", read_weights, json_tokens},
     {"graph", ".cnnir", read_graph, text_tokens},
     {"loops", ".cnnir", read_loops, text_tokens},
@@ -419,8 +467,9 @@ int main(int argc, char **argv) {
         if (strcmp(kinds[i].name, argv[1]) == 0)
             k = &kinds[i];
     if (!k) {
-        fprintf(stderr, "usage: fuzz model|weights|graph|loops|npy|idx|png|jpeg|checkpoint COUNT|(one INDEX) "
-                        "SEED FILE...\n");
+        fprintf(stderr,
+                "usage: fuzz model|recipe|weights|graph|loops|npy|idx|png|jpeg|checkpoint COUNT|(one INDEX) "
+                "SEED FILE...\n");
         return 2;
     }
     bool one = strcmp(argv[2], "one") == 0;
