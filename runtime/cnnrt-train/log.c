@@ -4,15 +4,32 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* Whether the file at `path`, which is open as `fd`, lacks its last line's end: a kill can cut a write short.
+ */
+static bool ends_amid_line(int fd, const char *path) {
+    struct stat s;
+    char last = '\n';
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_size == 0)
+        return false;
+    int reader = open(path, O_RDONLY | O_CLOEXEC);
+    if (reader < 0)
+        return false;
+    const bool read_it = pread(reader, &last, 1, s.st_size - 1) == 1;
+    close(reader);
+    return read_it && last != '\n';
+}
 
 int cnnrt_log_open(Log *log, const char *path, Why why) {
     log->fd = -1;
     if (!path)
         return CNNRT_OK;
     log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return log->fd >= 0 ? CNNRT_OK
-                        : cnnrt_why(why, CNNRT_E_FILE, "%s cannot be written: %s", path, strerror(errno));
+    if (log->fd >= 0 && (!ends_amid_line(log->fd, path) || write(log->fd, "\n", 1) == 1))
+        return CNNRT_OK;
+    return cnnrt_why(why, CNNRT_E_FILE, "%s cannot be written: %s", path, strerror(errno));
 }
 
 void cnnrt_log_close(Log *log) {
