@@ -114,7 +114,7 @@ static bool read_recipe(Compile *c) {
         r->fit.seed = (uint64_t)o->seed;
     if (o->batch)
         r->fit.batch = o->batch;
-    if (o->memory_budget)
+    if (o->memory_budget || o->evaluate) /* no step is taken in an evaluation */
         r->train.memory_budget = o->memory_budget;
     c->recipe = r;
     return true;
@@ -137,7 +137,7 @@ static bool import_graph(Compile *c) {
     const ImportOptions options = {.weights = o->weights,
                                    .init_seed = o->init_seed,
                                    .weights_optional = !c->needs_weights,
-                                   .fresh = c->recipe ? &fresh : NULL,
+                                   .fresh = c->recipe && !o->evaluate ? &fresh : NULL,
                                    .batch = o->batch || !c->recipe ? o->batch : c->recipe->fit.batch,
                                    .shapes = o->shapes.data,
                                    .n_shapes = o->shapes.len};

@@ -47,6 +47,8 @@ static const OptRow rows[] = {
      "training and test samples: IDX, CIFAR-10, .npy pairs, or folders of pictures"},
     {"data-kind", 0, OPT_TEXT, AT(data_kind), ON_TRAIN, 0, 0, "KIND",
      "idx, cifar10, npy or folder (default: recognised)"},
+    {"evaluate", 0, OPT_FLAG, AT(evaluate), ON_TRAIN, 0, 0, NULL,
+     "train nothing: how good are --weights on the test samples?"},
     {"save", 's', OPT_TEXT, AT(save), ON_TRAIN, 0, 0, "W.safetensors", "where the trained weights go"},
     {"checkpoint", 0, OPT_TEXT, AT(checkpoint), ON_TRAIN, 0, 0, "C.safetensors",
      "write everything there after each epoch and on Ctrl-C"},
@@ -112,7 +114,8 @@ static const struct {
     {"run", "cnnc run MODEL [--input [NAME=]x.npy]... [--output [NAME=]y.npy]... [options]",
      "Compile a model and run it in this process."},
     {"train", "cnnc train MODEL --recipe R.json --data DIR [--save W.safetensors] [options]",
-     "Compile a model for training and train it in this process."},
+     "Compile a model for training and train it in this process; with --evaluate, only evaluate its "
+     "weights."},
     {"bench", "cnnc bench MODEL [--threads N] [--seconds S] [--json] [options]",
      "Compile a model and measure it in this process, on random inputs."},
     {"verify", "cnnc verify MODEL [--input x.npy] [--expect y.npy] [--rtol R] [options]",
@@ -342,6 +345,21 @@ static int check_passes(Context *cx, const Options *o) {
              : arena_printf(&cx->arena, "there is no pass \"%s\" (see cnnc --list-passes)", unknown));
 }
 
+static int check_evaluate(Context *cx, const Options *o) {
+    const struct {
+        const char *name;
+        bool given;
+    } others[] = {{"save", o->save != NULL}, {"checkpoint", o->checkpoint != NULL},
+                  {"resume", o->resume},     {"log", o->log != NULL},
+                  {"epochs", o->epochs > 0}, {"memory-budget", o->memory_budget > 0}};
+    for (size_t i = 0; o->evaluate && i < sizeof others / sizeof *others; i++)
+        if (others[i].given)
+            return usage_error(o->command,
+                               arena_printf(&cx->arena, "--evaluate trains nothing, so --%s has no meaning",
+                                            others[i].name));
+    return STATUS_OK;
+}
+
 static int check(Context *cx, Options *o) {
     if (o->help || o->version || o->list_passes || o->explain)
         return STATUS_OK;
@@ -354,6 +372,8 @@ static int check(Context *cx, Options *o) {
         return usage_error(o->command, "--dump-dir needs a name");
     if (o->recipe && !o->train)
         return usage_error(o->command, "--recipe is for training: say --train");
+    if (check_evaluate(cx, o))
+        return STATUS_USAGE;
     if (o->resume && !o->checkpoint)
         return usage_error(o->command, "--resume needs --checkpoint C.safetensors");
     if (o->command == CMD_TRAIN && !o->data)

@@ -41,6 +41,7 @@ typedef struct Options {
     const char *data, *data_kind, *save, *checkpoint, *log;
     int64_t epochs, seed; /* 0 and -1: as the recipe says */
     bool resume;
+    bool evaluate; /* no training: only how good the weights are */
     /* target */
     const char *target, *cpu, *features, *math;
     bool external_weights;

@@ -113,8 +113,12 @@ void progress_end(const Progress *p) {
 
 /* ---- The report ---- */
 
-static void print_confusion(const cnnrt_fit_result *r, const char *const *classes, uint32_t n_classes) {
+/* Classes have the model's names, where it has as many, else those of the data. */
+static void print_confusion(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
     enum { MOST = 20 };
+    const bool models = c->source->n_classes == r->classes;
+    const char *const *classes = models ? c->source->classes : valid->classes;
+    const uint32_t n_classes = models ? c->source->n_classes : valid->n_classes;
     if (!r->confusion || r->classes > MOST)
         return;
     printf("confusion matrix (rows: true class; columns: predicted)\n%16s", "");
@@ -132,13 +136,8 @@ static void print_confusion(const cnnrt_fit_result *r, const char *const *classe
     }
 }
 
-void progress_report(const Compile *c, const cnnrt_fit_result *r, const char *const *classes,
-                     uint32_t n_classes) {
-    if (c->source->n_classes == r->classes) {
-        classes = c->source->classes;
-        n_classes = c->source->n_classes;
-    }
-    print_confusion(r, classes, n_classes);
+void progress_report(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
+    print_confusion(c, r, valid);
     printf("%lld epochs, %lld steps", (long long)r->epochs, (long long)r->steps);
     if (!isnan(r->val_loss))
         printf(", validation loss %.4f", r->val_loss);
@@ -151,7 +150,44 @@ void progress_report(const Compile *c, const cnnrt_fit_result *r, const char *co
         printf("weights: %s\n", c->o->save);
 }
 
-void progress_json(const Compile *c, const cnnrt_fit_result *r) {
+void progress_evaluation(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
+    enum { TOP = 5 };
+    print_confusion(c, r, valid);
+    printf("%lld samples: loss %.4f", (long long)valid->count, r->val_loss);
+    if (!isnan(r->val_accuracy))
+        printf(", accuracy %.2f%%", 100 * r->val_accuracy);
+    if (r->classes > TOP && !isnan(r->val_top5))
+        printf(", top-5 %.2f%%", 100 * r->val_top5);
+    putchar('\n');
+}
+
+static void json_validation(JsonOut *j, const cnnrt_fit_result *r) {
+    json_real(j, "val_loss", r->val_loss);
+    json_real(j, "val_accuracy", r->val_accuracy);
+    json_real(j, "val_top5", r->val_top5);
+    json_real(j, "seconds", r->seconds);
+    json_open(j, "confusion", '[');
+    for (int64_t i = 0; r->confusion && i < r->classes; i++) {
+        json_open(j, NULL, '[');
+        for (int64_t k = 0; k < r->classes; k++)
+            json_int(j, NULL, r->confusion[i * r->classes + k]);
+        json_close(j, ']');
+    }
+    json_close(j, ']');
+}
+
+void progress_evaluation_json(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
+    JsonOut j = json_begin(&c->cx->arena, "cnnc-evaluate/1");
+    json_text(&j, "model", compile_model_name(c));
+    json_text(&j, "cpu", c->target.cpu);
+    json_text(&j, "weights", c->weights.file);
+    json_int(&j, "samples", valid->count);
+    json_validation(&j, r);
+    json_end(&j);
+}
+
+void progress_json(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
+    (void)valid;
     static const char *const reasons[] = {"epochs", "early stopping", "interrupted"};
     JsonOut j = json_begin(&c->cx->arena, "cnnc-train/1");
     json_text(&j, "model", compile_model_name(c));
@@ -162,18 +198,7 @@ void progress_json(const Compile *c, const cnnrt_fit_result *r) {
     json_int(&j, "best_epoch", r->best_epoch);
     json_real(&j, "train_loss", r->train_loss);
     json_real(&j, "train_accuracy", r->train_accuracy);
-    json_real(&j, "val_loss", r->val_loss);
-    json_real(&j, "val_accuracy", r->val_accuracy);
-    json_real(&j, "val_top5", r->val_top5);
-    json_real(&j, "seconds", r->seconds);
-    json_open(&j, "confusion", '[');
-    for (int64_t i = 0; r->confusion && i < r->classes; i++) {
-        json_open(&j, NULL, '[');
-        for (int64_t k = 0; k < r->classes; k++)
-            json_int(&j, NULL, r->confusion[i * r->classes + k]);
-        json_close(&j, ']');
-    }
-    json_close(&j, ']');
+    json_validation(&j, r);
     json_text(&j, "weights", c->o->save);
     json_end(&j);
 }

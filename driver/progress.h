@@ -3,6 +3,7 @@
 #define DRIVER_PROGRESS_H
 
 #include "driver/compile.h"
+#include <cnnrt_data.h>
 #include <cnnrt_train.h>
 
 typedef struct Progress {
@@ -16,8 +17,10 @@ Progress progress_new(const Options *o, bool top5);
 int progress_event(void *user, const cnnrt_fit_event *event);
 void progress_end(const Progress *p); /* wipe the bar */
 
-void progress_report(const Compile *c, const cnnrt_fit_result *r, const char *const *classes,
-                     uint32_t n_classes);
-void progress_json(const Compile *c, const cnnrt_fit_result *r);
+/* At the end, in words or as JSON. `valid` is the set of the last validation or of the evaluation. */
+void progress_report(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid);
+void progress_json(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid);
+void progress_evaluation(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid);
+void progress_evaluation_json(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid);
 
 #endif

@@ -30,6 +30,22 @@ static bool open_train(const Compile *c, cnnrt_dataset **out) {
            diag_hint(&c->cx->diag, "nor is it a folder of classes: %s", plain.text);
 }
 
+/* The test set, or DIR itself as a folder of classes. A test set of folders numbers its classes as the
+ * training set beside it does, if there is one. */
+static bool open_evaluated(const Compile *c, Samples *s) {
+    const Options *o = c->o;
+    cnnrt_data_error error, plain;
+    int status = cnnrt_dataset_open(&s->valid, o->data, "test", o->data_kind, &error);
+    if (status == CNNRT_OK && strcmp(describe(s->valid).kind, "folder") == 0)
+        cnnrt_dataset_open(&s->train, o->data, "train", o->data_kind, &plain);
+    if (status != CNNRT_E_FILE)
+        return status == CNNRT_OK || fault(c, NULL, &error);
+    if (cnnrt_dataset_open(&s->valid, o->data, NULL, o->data_kind, &plain) == CNNRT_OK)
+        return true;
+    fault(c, NULL, &error);
+    return diag_hint(&c->cx->diag, "\"validation\" in the recipe evaluates what training held back");
+}
+
 /* The test set. That there is none is no fault; that it is damaged is one. */
 static bool open_test(const Compile *c, cnnrt_dataset **out) {
     cnnrt_data_error error;
@@ -107,14 +123,23 @@ static bool check_count(const Compile *c, const cnnrt_dataset *set, const char *
                       "the recipe leaves no samples for %s", what);
 }
 
+static bool open_sets(const Compile *c, Samples *s) {
+    const bool holds_back = c->recipe->validation > 0;
+    if (c->o->evaluate && !holds_back)
+        return open_evaluated(c, s);
+    return open_train(c, &s->train) && (holds_back ? hold_back(c, s) : open_test(c, &s->valid));
+}
+
 bool samples_open(const Compile *c, Samples *s) {
     const Recipe *r = c->recipe;
-    if (!open_train(c, &s->train) || !(r->validation > 0 ? hold_back(c, s) : open_test(c, &s->valid)))
+    if (!open_sets(c, s))
         return false;
-    if (r->classes && (!take_classes(c, &s->train) || (s->valid && !take_classes(c, &s->valid))))
+    if (r->classes &&
+        ((s->train && !take_classes(c, &s->train)) || (s->valid && !take_classes(c, &s->valid))))
         return false;
-    return check_count(c, s->train, "training") &&
-           (!s->valid || (check_count(c, s->valid, "validation") && check_agreement(c, s)));
+    return (!s->train || check_count(c, s->train, "training")) &&
+           (!s->valid || check_count(c, s->valid, c->o->evaluate ? "evaluation" : "validation")) &&
+           (!s->train || !s->valid || check_agreement(c, s));
 }
 
 /* ---- Loading ---- */
@@ -141,7 +166,7 @@ static bool check_model(const Compile *c, const cnnrt_model *m) {
 static bool check_scores(const Compile *c, const cnnrt_model *m, const Samples *s) {
     const char *name = c->recipe->train.loss.output;
     const cnnrt_tensor *out = m->outputs, *target = m->training->targets;
-    const uint32_t classes = describe(s->train).n_classes;
+    const uint32_t classes = describe(s->train ? s->train : s->valid).n_classes;
     for (uint32_t i = 0; name && i < m->n_outputs; i++)
         if (!strcmp(m->outputs[i].name, name))
             out = &m->outputs[i];
@@ -173,15 +198,15 @@ static bool take_transforms(const Compile *c, bool training, cnnrt_loader_option
 
 /* One sample all the way, so that a wrong size is not found after the first epoch. */
 static bool try_sample(const Compile *c, const cnnrt_model *m, cnnrt_loader *loader, bool training) {
+    const char *what = training ? "training" : c->o->evaluate ? "evaluation" : "validation";
     const cnnrt_source source = cnnrt_loader_source(loader);
     float *input = NEW_ARRAY(&c->cx->arena, float, tensor_elems_for(&m->inputs[0], 1));
     int64_t *target = NEW_ARRAY(&c->cx->arena, int64_t, tensor_elems_for(&m->training->targets[0], 1));
     if (source.begin(source.arg, 0, 0) == CNNRT_OK && source.next(source.arg, 1, input, target) == 1)
         return true;
-    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", training ? "training" : "validation",
-               source.error(source.arg));
+    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", what, source.error(source.arg));
     return !training &&
-           diag_hint(&c->cx->diag, "validation goes through Resize, CenterCrop and Normalize only");
+           diag_hint(&c->cx->diag, "%s goes through Resize, CenterCrop and Normalize only", what);
 }
 
 static uint32_t extent(const cnnrt_tensor *t, uint32_t d) {
@@ -211,17 +236,19 @@ static bool open_loader(const Compile *c, const cnnrt_model *m, const cnnrt_data
 
 bool samples_load(const Compile *c, const cnnrt_model *m, Samples *s) {
     return check_model(c, m) && check_scores(c, m, s) &&
-           open_loader(c, m, s->train, true, &s->train_loader) &&
+           (c->o->evaluate || open_loader(c, m, s->train, true, &s->train_loader)) &&
            (!s->valid || open_loader(c, m, s->valid, false, &s->valid_loader));
 }
 
 static bool failed(cnnrt_loader *loader, const char *text) {
+    if (!loader)
+        return false;
     const cnnrt_source source = cnnrt_loader_source(loader);
     return strcmp(source.error(source.arg), text) == 0;
 }
 
 bool samples_failed(const Samples *s, const char *text) {
-    return failed(s->train_loader, text) || (s->valid_loader && failed(s->valid_loader, text));
+    return failed(s->train_loader, text) || failed(s->valid_loader, text);
 }
 
 void samples_close(Samples *s) {

@@ -6,7 +6,7 @@
 #include <cnnrt_data.h>
 
 typedef struct Samples {
-    cnnrt_dataset *train, *valid; /* valid NULL: no validation */
+    cnnrt_dataset *train, *valid; /* valid NULL: no validation; train may be NULL with --evaluate */
     cnnrt_loader *train_loader, *valid_loader;
 } Samples;
 

@@ -1,5 +1,5 @@
 /* cnnc train: compile a model for training, train it in this process, write the weights. The loop itself is
- * cnnrt_fit; here are its options, the state and how it ends. */
+ * cnnrt_fit; here are its options, the state and how it ends. With --evaluate the loop is cnnrt_evaluate. */
 #include "driver/commands.h"
 #include "driver/progress.h"
 #include "driver/samples.h"
@@ -48,6 +48,13 @@ static bool compile(Train *t) {
     return status == CNNRT_OK || fault(t, cnnrt_strerror(status));
 }
 
+/* What ended the run or the evaluation. */
+static bool run_fault(const Train *t) {
+    if (samples_failed(&t->samples, t->result.text))
+        return diag_error(&t->c.cx->diag, DIAG_TRAINING_DATA, NULL, "%s", t->result.text);
+    return fault(t, t->result.text);
+}
+
 static cnnrt_fit_options fit_options(Train *t) {
     const Recipe *r = t->c.recipe;
     cnnrt_fit_options o = r->fit;
@@ -78,9 +85,7 @@ static bool fit(Train *t) {
                                  t->p.work_bytes, t->p.pool, &options, &t->result);
     sigaction(SIGINT, &old, NULL);
     progress_end(&t->progress);
-    if (status != CNNRT_OK && samples_failed(&t->samples, t->result.text))
-        return diag_error(&t->c.cx->diag, DIAG_TRAINING_DATA, NULL, "%s", t->result.text);
-    return status == CNNRT_OK || fault(t, t->result.text);
+    return status == CNNRT_OK || run_fault(t);
 }
 
 static bool save(Train *t) {
@@ -95,19 +100,32 @@ static bool save(Train *t) {
            diag_error(&t->c.cx->diag, DIAG_FILE_WRITE, NULL, "%s", why);
 }
 
+static bool evaluate(Train *t) {
+    const cnnrt_source valid = cnnrt_loader_source(t->samples.valid_loader);
+    const double start = watch_now();
+    watch_progress(&t->c.watch, "evaluation");
+    const int status =
+        cnnrt_evaluate(t->p.model, &valid, t->state, NULL, t->p.work, t->p.work_bytes, t->p.pool, &t->result);
+    watch_progress(&t->c.watch, NULL);
+    t->result.seconds = watch_now() - start;
+    return status == CNNRT_OK || run_fault(t);
+}
+
 static void report(const Train *t) {
     cnnrt_dataset_info info = {0};
+    const Options *o = t->c.o;
     if (t->samples.valid)
         cnnrt_dataset_describe(t->samples.valid, &info);
-    if (t->c.o->json)
-        progress_json(&t->c, &t->result);
-    else if (!t->c.o->quiet)
-        progress_report(&t->c, &t->result, info.classes, info.n_classes);
+    if (o->json)
+        (o->evaluate ? progress_evaluation_json : progress_json)(&t->c, &t->result, &info);
+    else if (!o->quiet)
+        (o->evaluate ? progress_evaluation : progress_report)(&t->c, &t->result, &info);
 }
 
 static bool train(Train *t) {
     return compile_import(&t->c) && check_outputs(t) && samples_open(&t->c, &t->samples) && compile(t) &&
-           samples_load(&t->c, t->p.model, &t->samples) && fit(t) && save(t);
+           samples_load(&t->c, t->p.model, &t->samples) &&
+           (t->c.o->evaluate ? evaluate(t) : fit(t) && save(t));
 }
 
 int train_main(Context *cx, const Options *o) {

@@ -507,6 +507,62 @@ class Options(Base):
         self.assertEqual(r.returncode, 0, r.stderr)
 
 
+class Evaluate(Base):
+    """--evaluate: the figures of the last validation, from the weights alone."""
+
+    def setUp(self):
+        super().setUp()
+        samples.write_idx(self.dir / "idx")
+
+    def check(self, recipe, *args, model="net.json", data="idx", evaluated=None):
+        figures = ("val_loss", "val_accuracy", "val_top5", "confusion")
+        trained = json.loads(self.train("-r", recipe, "--json", "-s", "w.safetensors", *args, model=model, data=data).stdout)
+        r = self.train("--evaluate", "-r", recipe, "-w", "w.safetensors", "--json", *args, model=model, data=evaluated or data)
+        out = json.loads(r.stdout)
+        self.assertEqual([out[k] for k in figures], [trained[k] for k in figures])
+        self.assertEqual((r.stderr, out["format"], out["weights"]), ("", "cnnc-evaluate/1", "w.safetensors"))
+        return out
+
+    def test_as_trained(self):
+        self.assertEqual(self.check(self.recipe())["samples"], 50)
+        self.assertEqual(self.check(self.recipe(validation=0.25))["samples"], 40)
+        self.check(self.recipe(validation=0.25), "--seed", "7")
+        self.check(self.recipe(freeze=["conv"], init=["fc"], classes=[str(i) for i in range(9, -1, -1)]))
+        samples.write_folder(self.dir / "folder")
+        self.json("three.json", samples.model(classes=3))
+        self.check(self.recipe(), model="three.json", data="folder")
+        self.check(self.recipe(), model="three.json", data="folder", evaluated="folder/test")
+        samples.write_npy_pairs(self.dir / "numbers", numbers=2)
+        self.json("numbers.json", samples.model(classes=2))
+        self.assertEqual(self.check(self.recipe(loss="MSELoss"), model="numbers.json", data="numbers")["confusion"], [])
+
+    def test_words(self):
+        """The same matrix as after training, and nothing is written; a checkpoint will do, the test files suffice."""
+        out = self.train("-r", self.recipe(), "--checkpoint", "c.safetensors").stdout
+        for file in self.dir.glob("idx/train*"):
+            file.unlink()
+        before = sorted(os.listdir(self.dir))
+        r = self.train("--evaluate", "-w", "c.safetensors")
+        self.assertEqual(r.stdout.split("50 samples")[0], out.split("3 epochs")[0])
+        self.assertRegex(r.stdout, r"\n50 samples: loss [\d.]+, accuracy [\d.]+%, top-5 [\d.]+%\n$")
+        self.assertEqual(r.stderr, "")
+        self.assertEqual(self.train("--evaluate", "-w", "c.safetensors", "-q").stdout, "")
+        self.assertEqual(sorted(os.listdir(self.dir)), before)
+
+    def test_faults(self):
+        err = self.train("--evaluate", status=1).stderr
+        self.assertIn("but no weights [no-weights]", err)
+        self.json("four.json", samples.model(classes=4))
+        self.train("-r", self.recipe(epochs=1), "-s", "w.safetensors")
+        err = self.train("--evaluate", "-r", self.recipe(init=["fc"]), "-w", "w.safetensors", model="four.json", status=1).stderr
+        self.assertIn("[weights-shape]", err)
+        for file in self.dir.glob("idx/t10k*"):
+            file.unlink()
+        err = self.train("--evaluate", "-w", "w.safetensors", status=1).stderr
+        self.assertIn('for split "test" [training-data]\n  hint: "validation" in the recipe', err)
+        self.train("--evaluate", "-w", "w.safetensors", "-r", self.recipe(validation=0.1))
+
+
 class Refusals(Base):
     def setUp(self):
         super().setUp()
