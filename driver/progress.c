@@ -136,16 +136,26 @@ static void print_confusion(const Compile *c, const cnnrt_fit_result *r, const c
     }
 }
 
+/* The end of a line. What is NaN is not there. */
+static void print_validation(double loss, double accuracy, double top5) {
+    if (!isnan(loss))
+        printf(", validation loss %.4f", loss);
+    if (!isnan(accuracy))
+        printf(", validation accuracy %.2f%%", 100 * accuracy);
+    if (!isnan(top5))
+        printf(", top-5 %.2f%%", 100 * top5);
+    putchar('\n');
+}
+
 void progress_report(const Compile *c, const cnnrt_fit_result *r, const cnnrt_dataset_info *valid) {
+    const bool top5 = c->recipe->fit.top5;
     print_confusion(c, r, valid);
     printf("%lld epochs, %lld steps", (long long)r->epochs, (long long)r->steps);
-    if (!isnan(r->val_loss))
-        printf(", validation loss %.4f", r->val_loss);
-    if (!isnan(r->val_accuracy))
-        printf(", validation accuracy %.2f%%", 100 * r->val_accuracy);
-    if (c->recipe->fit.top5 && !isnan(r->val_top5))
-        printf(", top-5 %.2f%%", 100 * r->val_top5);
-    putchar('\n');
+    print_validation(r->val_loss, r->val_accuracy, top5 ? r->val_top5 : (double)NAN);
+    if (r->kept_epoch > 0 && r->kept_epoch != r->epochs) {
+        printf("these are the weights of epoch %lld, the best", (long long)r->kept_epoch);
+        print_validation(r->kept_val_loss, r->kept_val_accuracy, top5 ? r->kept_val_top5 : (double)NAN);
+    }
     if (c->o->save)
         printf("weights: %s\n", c->o->save);
 }
@@ -200,5 +210,9 @@ void progress_json(const Compile *c, const cnnrt_fit_result *r, const cnnrt_data
     json_real(&j, "train_accuracy", r->train_accuracy);
     json_validation(&j, r);
     json_text(&j, "weights", c->o->save);
+    json_int(&j, "saved_epoch", r->kept_epoch);
+    json_real(&j, "saved_val_loss", r->kept_val_loss);
+    json_real(&j, "saved_val_accuracy", r->kept_val_accuracy);
+    json_real(&j, "saved_val_top5", r->kept_val_top5);
     json_end(&j);
 }

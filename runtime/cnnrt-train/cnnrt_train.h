@@ -134,9 +134,14 @@ typedef struct cnnrt_fit_result {
     int64_t best_epoch;                                                  /* 0: none */
     double train_loss, train_accuracy, val_loss, val_accuracy, val_top5; /* of the last epoch */
     double best_metric;
+    /* Of the epoch whose weights are in the state: with restore_best the best one, else the last. 0 and NaN
+     * when the run was stopped amid an epoch. */
+    int64_t kept_epoch;
+    double kept_val_loss, kept_val_accuracy, kept_val_top5;
     double seconds;
-    int64_t *confusion; /* classes x classes, [true][predicted], of the last validation; yours to free; NULL:
-                           no class labels, more than 4096 classes, or no whole validation in this call */
+    int64_t *confusion; /* classes x classes, [true][predicted], of the validation of kept_epoch, else of the
+                           last; yours to free; NULL: no class labels, more than 4096 classes, or that
+                           validation was not in this call */
     int64_t classes;
     char text[400]; /* why it failed: the step, the layer, the last good checkpoint */
 } cnnrt_fit_result;

@@ -100,6 +100,7 @@ static int open_memory(Fit *f) {
         f->best = malloc(cnnrt_weights_size(t) + 1);
     f->result->classes = f->batch.classes;
     f->result->confusion = f->valid ? cnnrt_confusion_new(f->batch.classes) : NULL;
+    f->best_confusion = f->best && f->result->confusion ? cnnrt_confusion_new(f->batch.classes) : NULL;
     if (!f->hyper || (f->options->early_stopping.restore_best && !f->best))
         return cnnrt_why(f->why, CNNRT_E_SYSTEM, "out of memory");
     memcpy(f->hyper, f->base, t->n_hyper * sizeof *f->hyper);
@@ -158,7 +159,10 @@ static int start(Fit *f) {
                     .train_accuracy = (double)NAN,
                     .val_loss = (double)NAN,
                     .val_accuracy = (double)NAN,
-                    .val_top5 = (double)NAN};
+                    .val_top5 = (double)NAN,
+                    .best_val_loss = (double)NAN,
+                    .best_val_accuracy = (double)NAN,
+                    .best_val_top5 = (double)NAN};
     f->batches = cnnrt_batches(f->call.model, f->batch.size, f->train->count);
     f->steps = (f->batches + f->at.accumulate - 1) / f->at.accumulate;
     if (f->batches < 1)
@@ -178,6 +182,11 @@ static bool patience_is_over(const Fit *f) {
 static void put_best_back(Fit *f) {
     const cnnrt_training *t = f->call.model->training;
     const unsigned char *from = f->best;
+    int64_t *confusion = f->result->confusion;
+    if (f->has_best_confusion && confusion)
+        memcpy(confusion, f->best_confusion, cnnrt_fit_confusion_size(f));
+    else if (f->at.best_epoch != f->at.epoch)
+        cnnrt_fit_result_free(f->result);
     for (uint32_t i = 0; i < t->n_state; i++) {
         if (!cnnrt_is_weight(&t->state[i]))
             continue;
@@ -199,7 +208,8 @@ static int run(Fit *f) {
         cnnrt_fit_result_free(f->result);
     if (status == CNNRT_OK && f->result->stopped == 2)
         status = cnnrt_fit_save(f);
-    if (status == CNNRT_OK && f->result->stopped != 2 && f->best && f->at.best_epoch > 0)
+    f->put_back = status == CNNRT_OK && f->result->stopped != 2 && f->best && f->at.best_epoch > 0;
+    if (f->put_back)
         put_best_back(f);
     cnnrt_log_begin(&f->log, "stop");
     cnnrt_log_int(&f->log, "status", status);
@@ -217,6 +227,12 @@ static int run(Fit *f) {
 
 static void fill_result(Fit *f) {
     cnnrt_fit_result *r = f->result;
+    const Place *at = &f->at;
+    const bool best = f->put_back, amid = !best && (at->batches > 0 || at->epoch == 0);
+    r->kept_epoch = best ? at->best_epoch : amid ? 0 : at->epoch;
+    r->kept_val_loss = best ? at->best_val_loss : amid ? (double)NAN : at->val_loss;
+    r->kept_val_accuracy = best ? at->best_val_accuracy : amid ? (double)NAN : at->val_accuracy;
+    r->kept_val_top5 = best ? at->best_val_top5 : amid ? (double)NAN : at->val_top5;
     r->epochs = f->at.epoch;
     r->steps = f->at.total_steps;
     r->best_epoch = f->at.best_epoch;
@@ -251,5 +267,6 @@ int cnnrt_fit(const cnnrt_model *model, const cnnrt_source *train, const cnnrt_s
     cnnrt_batch_close(&f.batch);
     free(f.hyper);
     free(f.best);
+    free(f.best_confusion);
     return result->status = status;
 }

@@ -158,13 +158,17 @@ static bool validated_batch(void *arg, int64_t done, int64_t all, const Score *s
     return cnnrt_fit_stopping(f);
 }
 
+size_t cnnrt_fit_confusion_size(const Fit *f) {
+    return (size_t)(f->batch.classes * f->batch.classes) * sizeof(int64_t);
+}
+
 static int validate(Fit *f) {
     bool stopped;
     int64_t *confusion = f->result->confusion;
     if (!f->valid)
         return CNNRT_OK;
     if (confusion)
-        memset(confusion, 0, (size_t)(f->batch.classes * f->batch.classes) * sizeof *confusion);
+        memset(confusion, 0, cnnrt_fit_confusion_size(f));
     int status = cnnrt_score_source(&f->call, &f->batch, f->valid, &f->validation, confusion, validated_batch,
                                     f, &stopped, f->why);
     if (status != CNNRT_OK || stopped) {
@@ -201,8 +205,14 @@ static void keep_if_best(Fit *f) {
         return;
     }
     f->at.best_metric = metric;
+    f->at.best_val_loss = f->at.val_loss;
+    f->at.best_val_accuracy = f->at.val_accuracy;
+    f->at.best_val_top5 = f->at.val_top5;
     f->at.best_epoch = f->at.epoch;
     f->at.bad_epochs = 0;
+    f->has_best_confusion = f->best_confusion && f->result->confusion;
+    if (f->has_best_confusion)
+        memcpy(f->best_confusion, f->result->confusion, cnnrt_fit_confusion_size(f));
     unsigned char *to = f->best;
     for (uint32_t i = 0; i < t->n_state && to; i++) {
         if (!cnnrt_is_weight(&t->state[i]))

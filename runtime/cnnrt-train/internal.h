@@ -101,7 +101,7 @@ typedef struct Place {
     cnnrt_schedule_state schedule;
     Score score; /* of the epoch that runs */
     int64_t best_epoch, bad_epochs;
-    double best_metric;
+    double best_metric, best_val_loss, best_val_accuracy, best_val_top5; /* of the best epoch */
     double train_loss, train_accuracy, val_loss, val_accuracy, val_top5; /* of the last epoch */
 } Place;
 

@@ -443,10 +443,36 @@ class Options(Base):
         self.assertEqual(out["stopped_by"], "early stopping")
         best = out["best_epoch"]
         kept = self.bytes("w.safetensors")
+        self.assertLess(best, out["epochs"])
         self.last(**rough, epochs=best)
         self.assertEqual(self.bytes("w.safetensors"), kept)
         self.last(**rough, early_stopping=stop | {"restore_best": False}, epochs=8)
         self.assertNotEqual(self.bytes("w.safetensors"), kept)
+
+    def test_report_of_the_best(self):
+        """The report says which epoch's weights these are, with the figures that they have in an evaluation."""
+        rough = {"optimizer": {"type": "SGD", "lr": 0.3}, "schedule": {"type": "MultiStepLR", "milestones": [2], "gamma": 3},
+                 "early_stopping": {"patience": 2, "monitor": "val_loss"}, "epochs": 8}
+        out = self.last(**rough)
+        best = json.loads(self.train("--evaluate", "-w", "w.safetensors", "--json", "-r", "r.json").stdout)
+        self.assertEqual(out["saved_epoch"], out["best_epoch"])
+        self.assertLess(out["saved_epoch"], out["epochs"])
+        self.assertNotEqual(out["saved_val_loss"], out["val_loss"])
+        for key in ("val_loss", "val_accuracy", "val_top5"):
+            self.assertEqual(out["saved_" + key], best[key])
+        self.assertEqual(out["confusion"], best["confusion"])
+        says = (f'these are the weights of epoch {out["best_epoch"]}, the best, validation loss {best["val_loss"]:.4f}, '
+                f'validation accuracy {100 * best["val_accuracy"]:.2f}%\nweights: w')
+        self.assertIn(says, self.train("-r", "r.json", "-s", "w.safetensors").stdout)
+        args = ["-r", "r.json", "--checkpoint", "c.safetensors", "--resume", "--json"]
+        first = json.loads(self.train(*args, "--epochs", str(out["epochs"] - 1)).stdout)
+        again = json.loads(self.train(*args).stdout)  # the best epoch was before
+        self.assertLess(out["best_epoch"], first["epochs"] + 1)
+        same = [k for k in out if k.startswith("saved_")]
+        self.assertEqual([again[k] for k in same], [out[k] for k in same])
+        self.assertEqual(again["confusion"], [])
+        out = self.last(epochs=2)
+        self.assertEqual([out["saved_epoch"], out["saved_val_loss"]], [2, out["val_loss"]])
 
     def test_schedules(self):
         """The rates in the log are those of PyTorch's formulas."""

@@ -386,6 +386,11 @@ Test(fit, early_stopping) {
     cr_expect_eq(memcmp(a->w, b->w, sizeof a->w), 0);
     cr_expect_eq(memcmp(a->mean, b->mean, sizeof a->mean), 0);
     cr_expect_eq(q.val_loss, r.best_metric);
+    cr_expect(r.kept_epoch == 1 && r.kept_val_loss == q.val_loss && r.kept_val_accuracy == q.val_accuracy &&
+              r.kept_val_top5 == q.val_top5 && r.val_loss > q.val_loss);
+    cr_expect_eq(q.kept_epoch, 1);
+    cr_assert(r.classes == q.classes && r.confusion && q.confusion);
+    cr_expect_eq(memcmp(r.confusion, q.confusion, (size_t)(q.classes * q.classes) * sizeof *q.confusion), 0);
     cnnrt_fit_result_free(&r);
     cnnrt_fit_result_free(&q);
     /* Without validation it must not look there. */
@@ -451,6 +456,7 @@ static void resume_once(int variant, Stop *stop, const State *want, const cnnrt_
     o.stop = &stop->flag;
     cr_assert_eq(fit(DATA(45), wrong, s, &o, &r), CNNRT_OK, "%s", r.text);
     cr_assert(r.stopped == 2 && r.steps == stop->at, "%d, %d steps", r.stopped, (int)r.steps);
+    cr_expect(r.kept_epoch == 0 ? isnan(r.kept_val_loss) : r.kept_val_loss == r.val_loss);
     cnnrt_fit_result_free(&r);
     memset(s, 0x77, sizeof *s);
     o.on_event = NULL;
@@ -459,7 +465,8 @@ static void resume_once(int variant, Stop *stop, const State *want, const cnnrt_
     expect_same(s, want);
     cr_expect(r.steps == whole->steps && r.best_epoch == whole->best_epoch && r.epochs == whole->epochs &&
               r.best_metric == whole->best_metric && r.train_loss == whole->train_loss &&
-              r.val_loss == whole->val_loss && r.stopped == whole->stopped);
+              r.val_loss == whole->val_loss && r.stopped == whole->stopped &&
+              r.kept_epoch == whole->kept_epoch && r.kept_val_loss == whole->kept_val_loss);
     cnnrt_fit_result_free(&r);
     /* And once more: nothing is left to do. */
     cr_assert_eq(fit(DATA(45), wrong, s, &o, &r), CNNRT_OK, "%s", r.text);
