@@ -9,9 +9,9 @@
 
 enum { BAR_WIDTH = 24, TIME_TEXT = 32 };
 
-Progress progress_new(const Options *o, bool top5) {
-    const bool shown = !o->quiet && !o->json, terminal = isatty(STDERR_FILENO);
-    return (Progress){.bar = shown && terminal, .lines = shown, .top5 = top5};
+Progress progress_new(const Compile *c) {
+    const bool shown = !c->o->quiet && !c->o->json, terminal = isatty(STDERR_FILENO);
+    return (Progress){.c = c, .bar = shown && terminal, .lines = shown, .top5 = c->recipe->fit.top5};
 }
 
 /* "1:02:03" or "2:03"; "0:00" when it is not known. */
@@ -95,7 +95,9 @@ int progress_event(void *user, const cnnrt_fit_event *e) {
     Progress *p = user;
     if (!p->lines)
         return 0;
-    if (e->kind == CNNRT_FIT_STEP || e->kind == CNNRT_FIT_VALIDATION)
+    if (e->kind == CNNRT_FIT_START)
+        fprintf(stderr, "%s\n", training_start(p->c, e->text, e->epoch, e->step > 0));
+    else if (e->kind == CNNRT_FIT_STEP || e->kind == CNNRT_FIT_VALIDATION)
         draw_bar(p, e);
     else if (e->kind == CNNRT_FIT_EPOCH)
         epoch_line(p, e);

@@ -78,7 +78,7 @@ static bool fit(Train *t) {
     const cnnrt_source train = cnnrt_loader_source(t->samples.train_loader);
     const bool validates = t->samples.valid_loader != NULL;
     const cnnrt_source valid = validates ? cnnrt_loader_source(t->samples.valid_loader) : (cnnrt_source){0};
-    t->progress = progress_new(t->c.o, options.top5);
+    t->progress = progress_new(&t->c);
     struct sigaction old, now = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &now, &old);
     const int status = cnnrt_fit(t->p.model, &train, validates ? &valid : NULL, t->state, NULL, t->p.work,

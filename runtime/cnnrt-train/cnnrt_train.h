@@ -90,7 +90,8 @@ enum cnnrt_fit_event_kind {
     CNNRT_FIT_VALIDATION = 1, /* after a batch of validation */
     CNNRT_FIT_EPOCH = 2,
     CNNRT_FIT_CHECKPOINT = 3, /* one was written */
-    CNNRT_FIT_STOP = 4        /* the loop ends: early, by the flag, or after the last epoch */
+    CNNRT_FIT_STOP = 4,       /* the loop ends: early, by the flag, or after the last epoch */
+    CNNRT_FIT_START = 5       /* before the first step; `epoch` and `step` are what a resumed run has done */
 };
 
 typedef struct cnnrt_fit_event {
@@ -104,7 +105,8 @@ typedef struct cnnrt_fit_event {
     double images_per_second;                /* of training, in this epoch */
     double seconds,
         seconds_left; /* of this call; the rest of the run by the pace so far, NaN before a step */
-    const char *text; /* CNNRT_FIT_CHECKPOINT: path; CNNRT_FIT_STOP: why */
+    const char *text; /* CNNRT_FIT_CHECKPOINT: path; CNNRT_FIT_STOP: why; CNNRT_FIT_START: the checkpoint that
+                         is resumed, or NULL */
 } cnnrt_fit_event;
 
 typedef struct cnnrt_fit_options {

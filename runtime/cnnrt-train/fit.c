@@ -199,6 +199,8 @@ static int run(Fit *f) {
     static const char *const words[] = {"all epochs are done", "early stopping", "stopped"};
     const int64_t before = f->at.epoch;
     int status = CNNRT_OK;
+    cnnrt_fit_event_send(f, CNNRT_FIT_START, f->at.steps, f->steps,
+                         f->saved_steps >= 0 ? f->options->checkpoint : NULL);
     while (status == CNNRT_OK && f->at.epoch < f->options->epochs && !patience_is_over(f) &&
            !cnnrt_fit_stopping(f))
         status = cnnrt_fit_epoch(f);

@@ -262,14 +262,38 @@ class Output(Base):
         """No terminal: a line an epoch and no control characters."""
         r = self.train("-r", self.recipe(), "-s", "w.safetensors")
         lines = r.stderr.splitlines()
-        self.assertEqual(len(lines), 3, r.stderr)
-        for i, line in enumerate(lines):
+        self.assertEqual(len(lines), 4, r.stderr)
+        self.assertEqual(lines[0], "training net from fresh weights (seed 1)")
+        for i, line in enumerate(lines[1:]):
             self.assertRegex(line, rf"^epoch {i + 1}/3  loss [\d.]+  acc [\d.]+%  val loss [\d.]+  val acc [\d.]+%  lr 0.001  "
                                    r"images/s \d+  \d+:\d\d$")
         self.assertNotRegex(r.stdout + r.stderr, r"[\x1b\r]|top-5")
         self.assertIn("confusion matrix", r.stdout)
         self.assertRegex(r.stdout, r"3 epochs, 30 steps, validation loss [\d.]+, validation accuracy [\d.]+%\nweights: w")
         self.assertIn("top-5", self.train("-r", self.recipe(top5=True, epochs=1)).stderr)
+
+    def test_start(self):
+        """The first line says where training starts from, and what is fresh or frozen."""
+        def first(*args, **keys):
+            return self.train("-r", self.recipe(epochs=1, **keys), *args).stderr.splitlines()[0]
+        self.assertEqual(first("-s", "w.safetensors", "--seed", "7"), "training net from fresh weights (seed 7)")
+        self.assertEqual(first("--init-seed", "8"), "training net from fresh weights (seed 8)")
+        self.assertEqual(first("-w", "w.safetensors"), "training net from weights w.safetensors")
+        says = "training net from weights w.safetensors; fresh: fc; frozen: conv, bn"
+        self.assertEqual(first("-w", "w.safetensors", init=["fc*"], freeze=["conv", "bn"]), says)
+        self.assertEqual(first("-w", "w.safetensors", freeze=["fc.bias"]), "training net from weights w.safetensors; frozen: fc.bias")
+        args = ["-w", "w.safetensors", "--checkpoint", "c.safetensors", "--resume"]
+        keys = {"freeze": ["conv"], "init": ["fc"]}
+        self.assertEqual(first(*args, **keys), "training net from weights w.safetensors; fresh: fc; frozen: conv")
+        self.assertEqual(first(*args, "--epochs", "2", **keys), "training net from checkpoint c.safetensors, after epoch 1; frozen: conv")
+        deep = samples.model()
+        head = deep["layers"].pop()
+        deep["layers"] += [{"name": f"fc{i}", "type": "Linear", "in_features": head["in_features"],
+                            "out_features": head["in_features"]} for i in range(6)] + [head]
+        self.json("deep.json", deep)
+        self.train("-r", self.recipe(epochs=1), "-s", "d.safetensors", model="deep.json")
+        err = self.train("-r", self.recipe(epochs=1, freeze=["fc?"]), "-w", "d.safetensors", model="deep.json").stderr
+        self.assertEqual(err.splitlines()[0], "training net from weights d.safetensors; frozen: 6 of 9 layers")
 
     def test_bar(self):
         """On a terminal: a bar that never needs more than a line."""
