@@ -22,7 +22,8 @@ typedef struct Loading {
     const Graph *g;
     Loc loc;
     const FreshStart *fresh;
-    Named *tensors; /* sorted by name */
+    const char *hinted; /* the layer that the last hint about `fresh` was for */
+    Named *tensors;     /* sorted by name */
     size_t n;
 } Loading;
 
@@ -99,11 +100,21 @@ static size_t prefix_length(const char *name, const char *key) {
     return n > k && name[n - k - 1] == '.' && strcmp(name + n - k, key) == 0 ? n - k : 0;
 }
 
-static bool missing(const Loading *l, const Value *v) {
+/* Training need not take a layer from the file: what does not fit may start afresh. Once a layer. */
+static void hint_fresh(Loading *l, const Value *v) {
+    const char *dot = strrchr(v->key, '.');
+    const char *pattern = dot ? intern_f(l->cx, "%.*s.*", (int)(dot - v->key), v->key) : v->key;
+    if (!l->fresh || pattern == l->hinted)
+        return;
+    l->hinted = pattern;
+    diag_hint(&l->cx->diag, "\"init\": [\"%s\"] in the recipe lets it start afresh", pattern);
+}
+
+static void missing(Loading *l, const Value *v) {
     diag_error(&l->cx->diag, DIAG_WEIGHTS_MISSING, place(l, v), "tensor \"%s\", %s, is not in %s", v->key,
                type_text(l->cx, &v->type), l->loc.file);
     if (diag_full(&l->cx->diag))
-        return false;
+        return;
     const char **names = NEW_ARRAY(&l->cx->arena, const char *, MAX_CANDIDATES), *near = NULL;
     size_t n = 0;
     for (size_t i = 0; i < l->n && n < MAX_CANDIDATES && !near; i++) {
@@ -114,8 +125,9 @@ static bool missing(const Loading *l, const Value *v) {
     }
     near = near ? near : diag_nearest(v->key, names, n);
     if (near)
-        return diag_hint(&l->cx->diag, "the file has \"%s\"", near);
-    return l->fresh && diag_hint(&l->cx->diag, "\"init\" in the recipe names what starts afresh");
+        diag_hint(&l->cx->diag, "the file has \"%s\"", near);
+    else
+        hint_fresh(l, v);
 }
 
 static bool same_shape(const cnnrt_st_tensor *t, const Type *type) {
@@ -173,6 +185,7 @@ static const float *load(Loading *l, const Value *v) {
         diag_error(d, DIAG_WEIGHTS_SHAPE, place(l, v),
                    "tensor \"%s\" of %s has shape %s, but the model needs %s", v->key, l->loc.file,
                    shape_text(l->cx, t->dim, t->rank), shape_text(l->cx, want, v->type.rank));
+        hint_fresh(l, v);
         return NULL;
     }
     if (t->dtype != CNNRT_F32 && t->dtype != CNNRT_F16 && t->dtype != CNNRT_BF16 && t->dtype != CNNRT_F64) {

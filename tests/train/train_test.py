@@ -547,8 +547,11 @@ class Options(Base):
         self.json("four.json", samples.model(classes=4))
         recipe = self.recipe("t.json", freeze=["conv", "bn"], init=["fc"], classes=["0", "1", "2", "3"])
         err = self.train("-r", self.recipe(), "-w", "old.safetensors", model="four.json", status=1).stderr
-        self.assertIn("[weights-shape]", err)
+        self.assertIn('[weights-shape]\n  hint: "init": ["fc.*"] in the recipe lets it start afresh\n', err)
+        self.assertEqual(err.count("hint"), 1, err)
         self.train("-r", recipe, "-w", "old.safetensors", "-s", "new.safetensors", model="four.json")
+        r = subprocess.run([CNNC, "four.json", "-w", "old.safetensors"], cwd=self.dir, capture_output=True, text=True)
+        self.assertNotIn("hint", r.stderr)  # who compiles for inference has no recipe
         old, new = (samples.read_weights(self.dir / f"{n}.safetensors") for n in ("old", "new"))
         self.assertEqual(set(old), set(new))
         for name in old:
