@@ -1,5 +1,6 @@
 /* The way through the house, in one screen: import, passes, packed weights, object, files. */
 #include "driver/compile.h"
+#include "frontend/advice.h"
 #include "ir/base/file.h"
 #include "ir/base/lexer.h"
 #include <stdio.h>
@@ -129,6 +130,15 @@ static FreshStart fresh_start(const Compile *c) {
                         .seed = c->recipe->fit.seed};
 }
 
+static void advise(const Compile *c) {
+    advise_loss(c->cx, c->source, c->recipe);
+    if (c->o->evaluate)
+        return;
+    advise_batch_norm(c->cx, c->source, c->recipe);
+    if (c->needs_weights)
+        advise_frozen(c->cx, c->source, c->recipe, c->weights.file != NULL);
+}
+
 static bool import_graph(Compile *c) {
     const Options *o = c->o;
     if (o->train && !read_recipe(c))
@@ -145,6 +155,8 @@ static bool import_graph(Compile *c) {
     if (!c->source)
         return false;
     c->name = backend_c_name(c->cx, o->name ? o->name : c->source->name);
+    if (c->recipe)
+        advise(c);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* Data sets for cnnc train: opening, splitting and narrowing them as the recipe says, and loaders that fit
  * the model. What does not fit is found before the first step. */
 #include "driver/samples.h"
+#include "frontend/advice.h"
 #include <string.h>
 
 static bool fault(const Compile *c, const Loc *loc, const cnnrt_data_error *e) {
@@ -234,8 +235,21 @@ static bool open_loader(const Compile *c, const cnnrt_model *m, const cnnrt_data
     return try_sample(c, m, *out, training);
 }
 
+/* The end of each epoch would be an error. */
+static bool check_last_batch(const Compile *c, const cnnrt_model *m, const Samples *s) {
+    const int64_t count = describe(s->train).count, batch = c->recipe->fit.batch;
+    const Node *norm = advise_single_norm(c->source, c->recipe);
+    if (!norm || m->n_fixed || batch == 1 || count % batch != 1)
+        return true;
+    diag_error(
+        &c->cx->diag, DIAG_BATCH_NORM, &norm->loc,
+        "the last of %lld samples is a batch of its own, and this batch norm has one value a channel there",
+        (long long)count);
+    return diag_hint(&c->cx->diag, "another batch_size, or a frozen batch norm");
+}
+
 bool samples_load(const Compile *c, const cnnrt_model *m, Samples *s) {
-    return check_model(c, m) && check_scores(c, m, s) &&
+    return check_model(c, m) && check_scores(c, m, s) && (c->o->evaluate || check_last_batch(c, m, s)) &&
            (c->o->evaluate || open_loader(c, m, s->train, true, &s->train_loader)) &&
            (!s->valid || open_loader(c, m, s->valid, false, &s->valid_loader));
 }

@@ -645,6 +645,39 @@ class Refusals(Base):
                 self.assertIn(f"[{tag}]", err)
         self.assertFalse((self.dir / "w.safetensors").exists())
 
+    def test_advice(self):
+        """What can hardly be meant is a warning, or an error where it must fail."""
+        deep = samples.model()
+        deep["layers"][5:] = [{"name": "pool2", "type": "AdaptiveAvgPool2d", "output_size": 1},
+                              {"name": "bn2", "type": "BatchNorm2d", "num_features": 4}, {"name": "flat2", "type": "Flatten"},
+                              {"name": "fc", "type": "Linear", "in_features": 4, "out_features": 10}]
+        deep["layers"].pop(4)
+        self.json("deep.json", deep)
+        self.train("-r", self.recipe(batch_size=160, epochs=1), "-s", "d.safetensors", model="deep.json")
+        odd = self.recipe(batch_size=53)  # 160 = 3 * 53 + 1
+        err = self.train("-r", odd, model="deep.json", status=1).stderr
+        self.assertIn('layer "bn2" (/layers/5): the last of 160 samples is a batch of its own', err)
+        self.assertNotIn("epoch 1", err)
+        self.train("-r", self.recipe(batch_size=53, epochs=1))  # pictures have more than one value a channel
+        frozen = self.recipe(batch_size=53, epochs=1, freeze=["bn2"])
+        self.assertNotIn("[frozen-random]", self.train("-r", frozen, "-w", "d.safetensors", model="deep.json").stderr)
+        self.assertIn("[frozen-random]", self.train("-r", frozen, model="deep.json").stderr)
+        both = self.recipe(epochs=1, freeze=["bn2"], init=["bn*"])
+        err = self.train("-r", both, "-w", "d.safetensors", model="deep.json").stderr
+        self.assertIn('2 parameters are frozen at random initial values: "bn2.weight" and so on [frozen-random]\n'
+                      '  hint: "init" names what is frozen', err)
+        err = self.train("-r", self.recipe(batch_size=1), model="deep.json", status=1).stderr
+        self.assertIn("every step will fail [batch-norm]", err)
+        self.assertIn("[training]", err)
+        prob = samples.model()
+        prob["layers"].append({"name": "prob", "type": "Softmax", "dim": 1})
+        prob["outputs"] = [{"name": "prob", "from": "prob"}, {"name": "logits", "from": "fc"}]
+        self.json("prob.json", prob)
+        self.assertIn("[loss-input]", self.train("-r", self.recipe(epochs=1), model="prob.json").stderr)
+        right = self.recipe(epochs=1, loss={"type": "CrossEntropyLoss", "output": "logits"})
+        self.assertNotIn("[loss-input]", self.train("-r", right, model="prob.json").stderr)
+        self.assertIn("gets logits [loss-input]", self.train("-r", self.recipe(epochs=1, loss="NLLLoss")).stderr)
+
     def test_outputs(self):
         """No input is overwritten, and what cannot be written is told before the training."""
         recipe = self.recipe(epochs=1)
