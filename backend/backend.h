@@ -3,6 +3,7 @@
 #define BACKEND_BACKEND_H
 
 #include "ir/loops/loops.h"
+#include "ir/train.h"
 
 /* Fill in a target. cpu "native" is this machine; x86-64, x86-64-v2, -v3, -v4 and LLVM's CPU names; triple
  * NULL: this machine's. `features` (may be NULL) is "+avx2,-fma": added to the CPU's. Vector width follows.
@@ -24,6 +25,7 @@ typedef enum EmitKind { EMIT_OBJECT, EMIT_ASM, EMIT_LLVM } EmitKind;
 typedef struct TrainingOptions {
     const char *loss, *optimizer; /* PyTorch's names */
     uint32_t n_groups;            /* at least 1 */
+    const GroupSpec *groups;      /* their patterns, for the header */
     const double *hyper;          /* defaults: HYPER_GROUPS + n_groups * HYPER_PER_GROUP of ir/train.h */
     int64_t n_frozen;             /* elements of parameters that are not trained */
     /* By number of the module's buffer, either array may be NULL: the dense elements of trained parameters
@@ -44,6 +46,15 @@ typedef struct ObjectOptions {
  * bytes. */
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out);
+/* Bytes of what an object is made of: machine code, embedded weights, what a training's state begins as. */
+typedef struct ObjectSizes {
+    uint64_t code, weights, initial;
+} ObjectSizes;
+ObjectSizes backend_object_sizes(Bytes object);
+
+/* Bytes of a training module's state, its head included. */
+uint64_t backend_state_bytes(const LoopModule *m);
+
 /* The generated header. */
 bool backend_header(Context *cx, const LoopModule *m, const Target *t, const ObjectOptions *o, StrBuf *out);
 

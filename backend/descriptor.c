@@ -132,7 +132,7 @@ static LLVMValueRef training(const Emit *e, const TrainingCalls *calls) {
         text(e, o->optimizer),
         const_i64(e, role_elems(m, ROLE_PARAM)),
         const_i64(e, o->n_frozen),
-        const_i64(e, (int64_t)state_bytes(m)),
+        const_i64(e, (int64_t)backend_state_bytes(m)),
         calls->state_init,
         calls->train_step,
         calls->zero_grad,

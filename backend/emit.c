@@ -2,7 +2,6 @@
  * over it, generate code. */
 #include "backend/llvm.h"
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Object.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <string.h>
 
@@ -82,39 +81,17 @@ static bool run_passes(Emit *e, LLVMTargetMachineRef tm) {
     return false;
 }
 
-/* Where a section of `size` bytes begins in the object, or -1 after a diagnostic. */
-static int64_t find_section(Emit *e, LLVMMemoryBufferRef object, const char *want, uint64_t size) {
-    char *message = NULL;
-    LLVMBinaryRef bin = LLVMCreateBinary(object, e->c, &message);
-    if (!bin) {
-        report(e->cx, "the object cannot be read back", message);
-        return -1;
-    }
-    int64_t at = -1;
-    LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(bin);
-    for (; !LLVMObjectFileIsSectionIteratorAtEnd(bin, s); LLVMMoveToNextSection(s)) {
-        const char *name = LLVMGetSectionName(s); /* NULL for ELF's first, empty one */
-        if (name && !strcmp(name, want) && LLVMGetSectionSize(s) >= size)
-            at = LLVMGetSectionContents(s) - LLVMGetBufferStart(object);
-    }
-    LLVMDisposeSectionIterator(s);
-    LLVMDisposeBinary(bin);
-    if (at < 0)
-        report(e->cx, "the object has no section for the weights", NULL);
-    return at;
-}
-
 /* LLVM wrote zeros for weights and initial parameters: put them there. Going through LLVM's constants would
  * copy them several times and print them in every dump. */
 static bool fill_sections(Emit *e, LLVMMemoryBufferRef object, char *copy) {
     int64_t at;
     if (e->weights) {
-        if ((at = find_section(e, object, WEIGHTS_SECTION, (uint64_t)e->m->const_bytes)) < 0)
+        if ((at = object_section(e->cx, object, WEIGHTS_SECTION, (uint64_t)e->m->const_bytes)) < 0)
             return false;
         memcpy(copy + at, e->o->weights, (size_t)e->m->const_bytes);
     }
     if (e->initial) {
-        if ((at = find_section(e, object, INITIAL_SECTION, initial_bytes(e->m))) < 0)
+        if ((at = object_section(e->cx, object, INITIAL_SECTION, initial_bytes(e->m))) < 0)
             return false;
         initial_fill(e, copy + at);
     }

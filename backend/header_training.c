@@ -27,7 +27,7 @@ static void put_state(Header *h) {
               " * order, at these offsets in bytes:\n"
               " *     const float *w = (const float *)((const char *)state + offset); */\n"
               "#define %s_STATE_BYTES ((size_t)%" PRIu64 ")\n",
-              h->name, h->upper, state_bytes(m));
+              h->name, h->upper, backend_state_bytes(m));
     for (uint32_t i = 0; i < count_bufs(m, MB_STATE); i++) {
         const ModBuf *b = &m->bufs.data[order[i]];
         sb_printf(sb, "#define %s_%s ((size_t)%" PRId64 ") /* \"", h->upper, names[i],
@@ -42,6 +42,30 @@ static void put_state(Header *h) {
     sb_puts(sb, "\n");
 }
 
+/* Which parameters a group has. */
+static void put_group(Header *h, uint32_t i) {
+    const TrainingOptions *o = h->o->training;
+    const double *numbers = o->hyper + HYPER_GROUPS + (size_t)i * HYPER_PER_GROUP;
+    int64_t elems = 0;
+    for (uint32_t b = 0; b < h->m->bufs.len; b++) {
+        const ModBuf *buf = &h->m->bufs.data[b];
+        if (buf->kind == MB_STATE && buf->role == ROLE_PARAM && buf->group == i)
+            elems += type_elems(&buf->type, 1);
+    }
+    sb_printf(h->sb, "%s * group[%u]:", i ? "\n" : "", i);
+    for (uint32_t k = 0; k < o->groups[i].n_patterns; k++) {
+        sb_puts(h->sb, k ? ", \"" : " \"");
+        put_comment(h->sb, o->groups[i].patterns[k]);
+        sb_puts(h->sb, "\"");
+    }
+    if (i == 0)
+        sb_printf(h->sb, " all parameters%s", o->n_groups > 1 ? " that no other group names" : "");
+    sb_printf(h->sb, " (%" PRId64 "); lr ", elems);
+    attr_print_float(h->sb, numbers[HYPER_LR]);
+    sb_puts(h->sb, ", weight_decay ");
+    attr_print_float(h->sb, numbers[HYPER_WEIGHT_DECAY]);
+}
+
 static void put_hyper(Header *h) {
     StrBuf *sb = h->sb;
     const TrainingOptions *o = h->o->training;
@@ -50,7 +74,14 @@ static void put_hyper(Header *h) {
         "/* The numbers of a step, which may differ in each. grad_scale multiplies the loss's gradient: 1, "
         "or\n"
         " * 1/k when k calls of backward are accumulated. clip is the limit of gradient clipping, where the\n"
-        " * recipe has it. momentum is beta1 in Adam and AdamW. */\n"
+        " * recipe has it. momentum is beta1 in Adam and AdamW. The recipe's groups, how many numbers each "
+        "trains,\n"
+        " * and the rates it begins with:\n");
+    for (uint32_t i = 0; i < o->n_groups; i++)
+        put_group(h, i);
+    sb_printf(
+        sb,
+        " */\n"
         "typedef struct %s_group {\n    double lr, weight_decay, momentum;\n} %s_group;\n"
         "typedef struct %s_hyper {\n    double grad_scale, clip;\n    %s_group group[%u];\n} %s_hyper;\n"
         "#define %s_HYPER_INIT {",

@@ -89,6 +89,9 @@ bool check_module(Context *cx, const LoopModule *m, const ObjectOptions *o);
 /* check.c: how many steps of an entry there are up to its last that checks. */
 uint32_t last_check(const Entry *entry);
 
+/* object.c: where a section of at least `size` bytes begins in the object, or -1 after a diagnostic. */
+int64_t object_section(Context *cx, LLVMMemoryBufferRef object, const char *name, uint64_t size);
+
 /* address.c */
 LLVMValueRef emit_index(Fn *f, Idx x);
 LLVMValueRef emit_address(Fn *f, uint32_t buf, Idx x);
@@ -122,7 +125,6 @@ bool emit_entries(Emit *e);
 bool emit_training(Emit *e, LLVMValueRef prepare);
 /* state.c */
 enum { STATE_HEAD = 64 }; /* bytes before the state's tensors: the word that tells whose state it is */
-uint64_t state_bytes(const LoopModule *m);
 uint64_t state_word(const Emit *e);
 /* Elements of the state's tensors of a role. */
 int64_t role_elems(const LoopModule *m, StateRole role);

@@ -4,7 +4,7 @@
 #include "runtime/cnnrt/cnnrt.h"
 #include <string.h>
 
-uint64_t state_bytes(const LoopModule *m) {
+uint64_t backend_state_bytes(const LoopModule *m) {
     return STATE_HEAD + round64(m->state_bytes);
 }
 
@@ -134,7 +134,7 @@ static void init_tensors(Call *c) {
     if (done)
         LLVMBuildMemCpy(e->b, at, 64, e->initial, 64, const_i64(e, (int64_t)done));
     LLVMValueRef rest = const_i64(e, (int64_t)done);
-    int64_t bytes = (int64_t)(state_bytes(e->m) - STATE_HEAD - done);
+    int64_t bytes = (int64_t)(backend_state_bytes(e->m) - STATE_HEAD - done);
     LLVMBuildMemSet(e->b, LLVMBuildGEP2(e->b, e->i8, at, &rest, 1, ""), zero, const_i64(e, bytes), 1);
     LLVMBuildMemSet(e->b, c->state, zero, head, 64);
 }
@@ -149,7 +149,7 @@ LLVMValueRef emit_state_init(Emit *e) {
     c.state = LLVMGetParam(c.fn, 0);
     refuse_if(&c, LLVMBuildIsNull(e->b, c.state, ""), CNNRT_E_STATE);
     refuse_unaligned(&c, c.state, CNNRT_E_STATE);
-    LLVMValueRef need = const_i64(e, (int64_t)state_bytes(e->m));
+    LLVMValueRef need = const_i64(e, (int64_t)backend_state_bytes(e->m));
     refuse_if(&c, LLVMBuildICmp(e->b, LLVMIntULT, LLVMGetParam(c.fn, 1), need, ""), CNNRT_E_WORKSPACE_SIZE);
     init_tensors(&c);
     fill_slots(&c, fill);

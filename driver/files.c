@@ -89,9 +89,23 @@ static const char *size_text(Context *cx, double bytes) {
                        : arena_printf(&cx->arena, "%.1f MB", bytes / 1e6);
 }
 
+/* What the object is made of, and what memory its caller provides. */
+static void summary_sizes(const Compile *c) {
+    Context *cx = c->cx;
+    const LoopModule *m = c->loops;
+    const ObjectSizes sizes = backend_object_sizes(c->code);
+    fprintf(stderr, ": code %s", size_text(cx, (double)sizes.code));
+    if (c->recipe)
+        fprintf(stderr, ", initial parameters %s", size_text(cx, (double)sizes.initial));
+    fprintf(stderr, ", %sweights %s", c->recipe ? "frozen " : "",
+            c->object.weights ? size_text(cx, (double)sizes.weights) : "outside");
+    if (c->recipe)
+        fprintf(stderr, ", state %s", size_text(cx, (double)backend_state_bytes(m)));
+    fprintf(stderr, ", workspace %s", size_text(cx, (double)(m->work_bytes + m->scratch_bytes)));
+}
+
 /* One line that says what was made, and for which machine. */
 static void summary(const Compile *c, const FileOut *files, uint32_t n) {
-    Context *cx = c->cx;
     fprintf(stderr, "wrote ");
     for (uint32_t i = 0; i < n; i++)
         fprintf(stderr, "%s%s", i ? ", " : "", files[i].path);
@@ -101,11 +115,8 @@ static void summary(const Compile *c, const FileOut *files, uint32_t n) {
                            : strstr(f, "+avx2")  ? "avx2"
                            : strstr(f, "+avx")   ? "avx"
                                                  : "baseline";
-        const double weights = c->object.weights ? (double)c->loops->const_bytes : 0;
-        fprintf(stderr, " for %s (%s%s): code %s, weights %s, workspace %s", c->target.cpu, simd,
-                c->target.has_fma ? ", fma" : "", size_text(cx, (double)c->code.size - weights),
-                c->object.weights ? size_text(cx, weights) : "outside",
-                size_text(cx, (double)(c->loops->work_bytes + c->loops->scratch_bytes)));
+        fprintf(stderr, " for %s (%s%s)", c->target.cpu, simd, c->target.has_fma ? ", fma" : "");
+        summary_sizes(c);
     }
     fprintf(stderr, "\n");
 }

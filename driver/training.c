@@ -54,6 +54,7 @@ const TrainingOptions *training_options(Compile *c) {
     *o = (TrainingOptions){.loss = losses[t->loss.kind],
                            .optimizer = optimizers[t->optimizer.kind],
                            .n_groups = t->optimizer.n_groups,
+                           .groups = t->optimizer.groups,
                            .hyper = hyper_defaults(c->cx, t),
                            .n_frozen = frozen_elements(m),
                            .initial = initial,

@@ -275,6 +275,47 @@ class Cli(unittest.TestCase):
         for p in (self.dir / "one").iterdir():
             self.assertEqual(p.read_bytes(), (self.dir / "two" / p.name).read_bytes(), p.name)
 
+    def sections(self, name):
+        """Sizes of an object's sections by name: ELF of 64 bits, little-endian."""
+        raw = (self.dir / name).read_bytes()
+        at, (size, count, names) = struct.unpack_from("<Q", raw, 40)[0], struct.unpack_from("<3H", raw, 58)
+        heads = [struct.unpack_from("<2I4Q", raw, at + i * size) for i in range(count)]
+        text = raw[heads[names][4]:]
+        found = {}
+        for head in heads:
+            key = text[head[0]:text.index(b"\0", head[0])].decode()
+            found[key] = found.get(key, 0) + head[5]
+        return found
+
+    def test_train_summary(self):
+        """Code is code: initial parameters, frozen weights and the state are counted for themselves."""
+        def size(bytes_):
+            return f"{bytes_} bytes" if bytes_ < 1e4 else f"{bytes_ / 1e3:.0f} KB" if bytes_ < 1e6 else f"{bytes_ / 1e6:.1f} MB"
+        (self.dir / "r.json").write_text(json.dumps({"format": "cnnc-recipe/1", "freeze": ["conv*"]}))
+        more = ["--train", "--recipe=r.json", "-o", "t.o"]
+        err = self.cnnc(LENET, *more).stderr
+        sizes = self.sections("t.o")
+        state = int(re.search(r"STATE_BYTES \(\(size_t\)(\d+)\)", (self.dir / "t.h").read_text())[1])
+        self.assertIn(f": code {size(sizes['.text'])}, initial parameters {size(sizes['.rodata.cnnc_initial'])}, "
+                      f"frozen weights {size(sizes['.rodata.cnnc_weights'])}, state {size(state)}, workspace ", err)
+        self.assertIn("frozen weights outside, state ", self.cnnc(LENET, *more, "--external-weights").stderr)
+        err = self.cnnc(LENET, "-o", "t.o").stderr
+        sizes = self.sections("t.o")
+        self.assertIn(f": code {size(sizes['.text'])}, weights {size(sizes['.rodata.cnnc_weights'])}, workspace ", err)
+
+    def test_header_groups(self):
+        """The header says what each group[i] of the hyper-parameters is in the recipe; names end no comment."""
+        recipe = {"format": "cnnc-recipe/1", "optimizer": {"type": "SGD", "lr": 0.25, "weight_decay": 0.5},
+                  "groups": [{"params": ["*.bias"], "weight_decay": 0}, {"params": ["[*/c]onv1.weight", "fc2*t"], "lr": 2}]}
+        (self.dir / "r.json").write_text(json.dumps(recipe))
+        self.cnnc(LENET, "--train", "--recipe=r.json", "--emit=header", "-o", "t.h")
+        text = (self.dir / "t.h").read_text()
+        self.assertIn(" * group[0]: all parameters that no other group names (51240); lr 0.25, weight_decay 0.5\n"
+                      " * group[1]: \"*.bias\" (236); lr 0.25, weight_decay 0\n"
+                      " * group[2]: \"[_/c]onv1.weight\", \"fc2*t\" (10230); lr 2, weight_decay 0.5 */\n", text)
+        self.cnnc(LENET, "--train", "--emit=header", "-o", "t.h")
+        self.assertIn(" * group[0]: all parameters (61706); lr 0.001, weight_decay 0 */\n", (self.dir / "t.h").read_text())
+
     # ---- Looking at the IR ----
 
     def test_print(self):

@@ -206,9 +206,11 @@ static LoopModule *training_module(Context *cx) {
 static const double defaults[] = {1, 0.5, 0.125, 1e-4, 0.9};
 static const float fill[BUFS] = {[SUM] = 0.75F};
 static const void *const initial[BUFS] = {[W] = first_w, [MEAN] = first_mean};
+static const GroupSpec group; /* all parameters */
 static const TrainingOptions recipe = {.loss = "CrossEntropyLoss",
                                        .optimizer = "Adagrad",
                                        .n_groups = 1,
+                                       .groups = &group,
                                        .hyper = defaults,
                                        .n_frozen = 17,
                                        .initial = initial,
@@ -572,6 +574,7 @@ Test(backend_training, header) {
                                         "#define NET_STATE_LAYER_W_1 ((size_t)128) /* \"layer_w\" f32[4] */",
                                         "#define NET_STATE_SUM_LAYER_W ((size_t)192)",
                                         "#define NET_HYPER_INIT {1, 0.5, {{0.125, 0.0001, 0.9}}}",
+                                        " * group[0]: all parameters (4); lr 0.125, weight_decay 0.0001 */",
                                         "net_group group[1];",
                                         "const float *state_ /* f32[n,4] */",
                                         "const int64_t *label /* i64[n] */",
