@@ -1,6 +1,6 @@
 /* Data sets for cnnc train: opening, splitting and narrowing them as the recipe says, and loaders that fit
  * the model. What does not fit is found before the first step. */
-#include "driver/samples.h"
+#include "driver/classes.h"
 #include "frontend/advice.h"
 #include <string.h>
 
@@ -69,55 +69,6 @@ static bool hold_back(const Compile *c, Samples *s) {
     return true;
 }
 
-/* ---- Classes ---- */
-
-static uint32_t position(const char *name, const char *const *names, uint32_t n) {
-    uint32_t i = 0;
-    while (i < n && strcmp(names[i], name) != 0)
-        i++;
-    return i;
-}
-
-/* The classes that the recipe asks for, in its order, in place of all. Where the files have only numbers, the
- * model's names for all of them will do too. */
-static bool take_classes(const Compile *c, cnnrt_dataset **set) {
-    const Recipe *r = c->recipe;
-    const cnnrt_dataset_info info = describe(*set);
-    const bool numbered = strcmp(info.kind, "idx") == 0 || strcmp(info.kind, "npy") == 0;
-    const char *const *names =
-        numbered && c->source->n_classes == info.n_classes ? c->source->classes : info.classes;
-    uint32_t *index = NEW_ARRAY(&c->cx->arena, uint32_t, r->n_classes + 1);
-    for (uint32_t i = 0; i < r->n_classes; i++) {
-        index[i] = position(r->classes[i], info.classes, info.n_classes);
-        if (index[i] == info.n_classes)
-            index[i] = position(r->classes[i], names, info.n_classes);
-        if (index[i] < info.n_classes)
-            continue;
-        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, &r->classes_loc, "the data have no class \"%s\"",
-                   r->classes[i]);
-        const char *near = diag_nearest(r->classes[i], names, info.n_classes);
-        return near && diag_hint(&c->cx->diag, "did you mean \"%s\"?", near);
-    }
-    cnnrt_dataset *part;
-    cnnrt_data_error error;
-    if (cnnrt_dataset_subset(*set, index, r->n_classes, &part, &error) != CNNRT_OK)
-        return fault(c, &r->classes_loc, &error);
-    cnnrt_dataset_close(*set);
-    *set = part;
-    return true;
-}
-
-/* Both sets number their classes alike; the last may be missing from validation. */
-static bool check_agreement(const Compile *c, const Samples *s) {
-    const cnnrt_dataset_info a = describe(s->train), b = describe(s->valid);
-    for (uint32_t i = 0; i < b.n_classes && a.n_classes; i++)
-        if (i >= a.n_classes || strcmp(a.classes[i], b.classes[i]) != 0)
-            return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
-                              "class %u is \"%s\" in validation and \"%s\" in training", i, b.classes[i],
-                              i < a.n_classes ? a.classes[i] : "");
-    return true;
-}
-
 static bool check_count(const Compile *c, const cnnrt_dataset *set, const char *what) {
     return describe(set).count > 0 ||
            diag_error(&c->cx->diag, DIAG_TRAINING_DATA, &(Loc){.file = c->recipe->file},
@@ -132,15 +83,9 @@ static bool open_sets(const Compile *c, Samples *s) {
 }
 
 bool samples_open(const Compile *c, Samples *s) {
-    const Recipe *r = c->recipe;
-    if (!open_sets(c, s))
-        return false;
-    if (r->classes &&
-        ((s->train && !take_classes(c, &s->train)) || (s->valid && !take_classes(c, &s->valid))))
-        return false;
-    return (!s->train || check_count(c, s->train, "training")) &&
-           (!s->valid || check_count(c, s->valid, c->o->evaluate ? "evaluation" : "validation")) &&
-           (!s->train || !s->valid || check_agreement(c, s));
+    const char *valid = c->o->evaluate ? "evaluation" : "validation";
+    return open_sets(c, s) && classes_settle(c, s) && (!s->train || check_count(c, s->train, "training")) &&
+           (!s->valid || check_count(c, s->valid, valid));
 }
 
 /* ---- Loading ---- */

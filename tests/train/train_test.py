@@ -10,6 +10,7 @@ import pty
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -446,6 +447,40 @@ class Data(Base):
         self.assertIn('c.json:1:', err)
         self.assertIn('error: /classes: ', err)
         self.assertIn('did you mean "kind 2"?', err)
+
+    def test_names_of_folders(self):
+        """The model's names say which folder is which class; names that are not the model's are told."""
+        samples.write_folder(self.dir / "folder")
+        one = self.recipe(epochs=2)
+        def net(*names):
+            self.json("three.json", samples.model(classes=len(names)) | {"classes": list(names)})
+        def matrix(recipe):
+            r = self.train("-r", recipe, "--json", "-s", "w.safetensors", model="three.json", data="folder")
+            return json.loads(r.stdout)["confusion"]
+        net("cat", "ape", "bee")
+        by_name = matrix(one)
+        weights = self.bytes("w.safetensors")
+        sizes = [len(os.listdir(self.dir / "folder/test" / name)) for name in ("cat", "ape", "bee")]
+        self.assertEqual([sum(row) for row in by_name], sizes)
+        self.json("three.json", samples.model(classes=3))
+        self.assertEqual(matrix(self.recipe("o.json", epochs=2, classes=["cat", "ape", "bee"])), by_name)
+        self.assertEqual(self.bytes("w.safetensors"), weights)
+        for names, says in [
+            (("ape", "bee", "dog"), '3 classes; there is no folder "dog"; the model has no class "cat"'),
+            (("ape", "bee", "cat", "dog", "eel"), '5 classes; there is no folder "dog" and 1 more'),
+            (("ape", "bee"), '2 classes; the model has no class "cat"'),
+        ]:
+            net(*names)
+            err = self.train("-r", one, model="three.json", data="folder", status=1).stderr
+            self.assertIn(f"three.json: error: the class folders for training are not the model's {says} [training-data]", err)
+        net("one", "two", "three")
+        self.train("-r", self.recipe("o.json", classes=["ape", "bee", "cat"]), model="three.json", data="folder")
+        net("ape", "bee", "cat")
+        recipe = self.recipe("o.json", classes=["ape", "cat"])
+        err = self.train("-r", recipe, model="three.json", data="folder", status=1).stderr
+        self.assertIn('/classes: "cat" is class 1 here and class 2 of the model [training-data]', err)
+        shutil.rmtree(self.dir / "folder/test/cat")  # the last may be missing from validation
+        self.train("-r", one, model="three.json", data="folder")
 
 
 class Options(Base):
