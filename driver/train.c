@@ -5,6 +5,7 @@
 #include "driver/samples.h"
 #include <math.h>
 #include <signal.h>
+#include <string.h>
 
 typedef struct Train {
     Compile c;
@@ -52,7 +53,15 @@ static bool compile(Train *t) {
 static bool run_fault(const Train *t) {
     if (samples_failed(&t->samples, t->result.text))
         return diag_error(&t->c.cx->diag, DIAG_TRAINING_DATA, NULL, "%s", t->result.text);
-    return fault(t, t->result.text);
+    const char *checkpoint = t->c.o->checkpoint;
+    const int status = t->result.status;
+    fault(t, t->result.text);
+    return t->c.o->resume && strncmp(t->result.text, checkpoint, strlen(checkpoint)) == 0 &&
+           (status == CNNRT_E_OPTIONS || status == CNNRT_E_SHAPE || status == CNNRT_E_MISSING) &&
+           diag_hint(&t->c.cx->diag,
+                     "resume with the recipe and options of that run; or begin a new one from its weights: "
+                     "--weights %s and another --checkpoint",
+                     checkpoint);
 }
 
 static cnnrt_fit_options fit_options(Train *t) {

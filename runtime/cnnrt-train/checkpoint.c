@@ -110,21 +110,21 @@ static StEntry tensor(const void *arg, uint32_t i) {
                      c->state + t->state[i].offset};
 }
 
+/* Pairs of __metadata__ before those of the place. */
+enum { TEXT_FORMAT, TEXT_HASH, TEXT_MODEL, TEXT_LOSS, TEXT_OPTIMIZER, N_TEXTS };
+static const char *const text_keys[N_TEXTS] = {"format", "hash", "model", "loss", "optimizer"};
+
 static StText text(const void *arg, uint32_t i) {
     const Checkpoint *c = arg;
-    StText t = {"format", ""};
-    if (i == 0) {
-        snprintf(t.value, sizeof t.value, "%s", format);
-    } else if (i == 1) {
-        t.key = "hash";
+    const cnnrt_training *training = c->model->training;
+    const char *const values[N_TEXTS] = {format, "", c->model->name, training->loss, training->optimizer};
+    StText t = {i < N_TEXTS ? text_keys[i] : fields[i - N_TEXTS].name, ""};
+    if (i >= N_TEXTS)
+        field_text(c->place, &fields[i - N_TEXTS], t.value, sizeof t.value);
+    else if (i == TEXT_HASH)
         snprintf(t.value, sizeof t.value, "%016" PRIx64, c->model->hash);
-    } else if (i == 2) {
-        t.key = "model";
-        snprintf(t.value, sizeof t.value, "%s", c->model->name);
-    } else {
-        t.key = fields[i - 3].name;
-        field_text(c->place, &fields[i - 3], t.value, sizeof t.value);
-    }
+    else
+        snprintf(t.value, sizeof t.value, "%s", values[i]);
     return t;
 }
 
@@ -132,8 +132,8 @@ int cnnrt_place_save(const cnnrt_model *m, const void *state, const Place *place
                      const char *path, Why why) {
     const Checkpoint c = {m, state, place, best};
     const cnnrt_training *t = m->training;
-    const StFile f = {&c,  t->n_state + (best ? count_weights(t) : 0), place ? 3 + N_FIELDS : 3, tensor, text,
-                      true};
+    const StFile f = {
+        &c, t->n_state + (best ? count_weights(t) : 0), N_TEXTS + (place ? N_FIELDS : 0), tensor, text, true};
     return cnnrt_st_save(&f, path, why);
 }
 
@@ -168,7 +168,7 @@ static bool checksum_is_right(const Loaded *l, unsigned char *file, size_t size)
 }
 
 static int check_file(Loaded *l, unsigned char *file, size_t size, Why why) {
-    char fault[128], hash[24];
+    char fault[128];
     size_t at;
     if (cnnrt_st_open(&l->st, file, size, fault, sizeof fault, &at) != CNNRT_OK)
         return cnnrt_why(why, CNNRT_E_FORMAT, "%s: byte %zu: %s", l->path, at, fault);
@@ -176,10 +176,28 @@ static int check_file(Loaded *l, unsigned char *file, size_t size, Why why) {
         return cnnrt_why(why, CNNRT_E_FORMAT, "%s is no checkpoint of the format %s", l->path, format);
     if (!checksum_is_right(l, file, size))
         return cnnrt_why(why, CNNRT_E_FORMAT, "%s is damaged: its checksum is wrong", l->path);
+    return CNNRT_OK;
+}
+
+static int check_model(const Loaded *l, Why why) {
+    char hash[24];
     snprintf(hash, sizeof hash, "%016" PRIx64, l->model->hash);
-    if (!text_is(l, "hash", hash))
+    if (!text_is(l, text_keys[TEXT_HASH], hash))
         return cnnrt_why(why, CNNRT_E_SHAPE, "%s is a checkpoint of another model", l->path);
     return CNNRT_OK;
+}
+
+/* A tensor that only one of two runs has: of the checkpoint (`its`) or of the model. Slots and gradients have
+ * the parameter's name behind a slash. */
+static int differs(const Loaded *l, const char *name, bool its, int status, Why why) {
+    const char *slash = strchr(name, '/');
+    const bool slot = slash && strncmp(name, "grad/", 5) != 0;
+    const char *what = slash && !slot ? slash + 1 : name;
+    if (its)
+        return cnnrt_why(why, status, "%s: its run %s %s, and this one does not", l->path,
+                         slot ? "kept" : "trained", what);
+    return cnnrt_why(why, status, "%s: its run did not %s %s, and this one does", l->path,
+                     slot ? "keep" : "train", what);
 }
 
 static int find(const Loaded *l, uint32_t i, cnnrt_st_tensor *t, Why why) {
@@ -189,7 +207,7 @@ static int find(const Loaded *l, uint32_t i, cnnrt_st_tensor *t, Why why) {
     if (snprintf(name, sizeof name, "%s%s", e.prefix, e.tensor->name) >= (int)sizeof name)
         return cnnrt_why(why, CNNRT_E_MISSING, "%s: a name of the model is too long", l->path);
     if (!cnnrt_st_find(&l->st, name, t))
-        return cnnrt_why(why, CNNRT_E_MISSING, "%s: %s is not in it", l->path, name);
+        return differs(l, name, false, CNNRT_E_MISSING, why);
     bool same = t->rank == e.tensor->rank && t->dtype == e.tensor->dtype && t->bytes == e.tensor->bytes;
     for (uint32_t d = 0; same && d < t->rank; d++)
         same = t->dim[d] == e.tensor->dim[d];
@@ -210,8 +228,14 @@ static int read_place(const Loaded *l, Place *place, Why why) {
     return CNNRT_OK;
 }
 
-/* A run whose order of samples and steps would differ does not continue this one. */
+/* A run that would go another way does not continue this one. */
 static int check_settings(const Loaded *l, const Place *read, const Place *want, Why why) {
+    const cnnrt_training *t = l->model->training;
+    const struct {
+        const char *key, *is;
+    } names[] = {{text_keys[TEXT_LOSS], t->loss}, {text_keys[TEXT_OPTIMIZER], t->optimizer}};
+    const char *had;
+    size_t size;
     for (uint32_t i = 0; i < N_SETTINGS; i++) {
         char was[32], is[32];
         field_text(read, &fields[i], was, sizeof was);
@@ -220,26 +244,56 @@ static int check_settings(const Loaded *l, const Place *read, const Place *want,
             return cnnrt_why(why, CNNRT_E_OPTIONS, "%s is of a run with %s %s; now it is %s", l->path,
                              fields[i].name, was, is);
     }
+    for (int i = 0; i < 2; i++)
+        if (!text_is(l, names[i].key, names[i].is) && cnnrt_st_text(&l->st, names[i].key, &had, &size))
+            return cnnrt_why(why, CNNRT_E_OPTIONS, "%s is of a run with %s %.*s; now it is %s", l->path,
+                             names[i].key, (int)(size < 64 ? size : 64), had, names[i].is);
     if (read->batches > want->batches || read->steps > want->steps)
         return cnnrt_why(why, CNNRT_E_FORMAT, "%s stands beyond the end of an epoch", l->path);
     return CNNRT_OK;
 }
 
+/* The first tensor that the file has and the state has not. */
+static int check_others(const Loaded *l, uint32_t all, Why why) {
+    const Checkpoint none = {.model = l->model};
+    char name[512], own[512];
+    size_t cursor = 0;
+    for (cnnrt_st_tensor t; cnnrt_st_next(&l->st, &cursor, &t);) {
+        uint32_t i = 0;
+        if (t.name_bytes >= sizeof name)
+            break;
+        name[cnnrt_st_name(&t, name)] = '\0';
+        for (; i < all; i++) {
+            const StEntry e = tensor(&none, i);
+            snprintf(own, sizeof own, "%s%s", e.prefix, e.tensor->name);
+            if (strcmp(name, own) == 0)
+                break;
+        }
+        if (i == all)
+            return differs(l, name, true, CNNRT_E_SHAPE, why);
+    }
+    return cnnrt_why(why, CNNRT_E_SHAPE, "%s has other tensors than the model's state", l->path);
+}
+
 /* Everything is looked at before anything is changed. */
-static int take(Loaded *l, void *state, const Place *want, Place *place, void *best, Why why) {
+static int check_tensors(Loaded *l, Why why) {
     const cnnrt_training *t = l->model->training;
-    Place read = {0};
+    const uint32_t weights = count_weights(t);
     cnnrt_st_tensor found;
-    int status = place ? read_place(l, &read, why) : CNNRT_OK;
-    if (status == CNNRT_OK && want)
-        status = check_settings(l, &read, want, why);
-    l->has_best = l->st.count > t->n_state;
-    const uint32_t all = t->n_state + (l->has_best ? count_weights(t) : 0);
-    if (status == CNNRT_OK && l->st.count != all)
-        status = cnnrt_why(why, CNNRT_E_SHAPE, "%s has other tensors than the model's state", l->path);
+    int status = CNNRT_OK;
+    l->has_best = weights > 0 && find(l, t->n_state, &found, (Why){0}) == CNNRT_OK;
+    const uint32_t all = t->n_state + (l->has_best ? weights : 0);
     for (uint32_t i = 0; i < all && status == CNNRT_OK; i++)
         status = find(l, i, &found, why);
-    if (status == CNNRT_OK && (status = t->state_init(state, (size_t)t->state_bytes, read.seed)) != CNNRT_OK)
+    return status == CNNRT_OK && l->st.count != all ? check_others(l, all, why) : status;
+}
+
+static int take(const Loaded *l, void *state, uint64_t seed, void *best, Why why) {
+    const cnnrt_training *t = l->model->training;
+    const uint32_t all = t->n_state + (l->has_best ? count_weights(t) : 0);
+    cnnrt_st_tensor found;
+    int status = t->state_init(state, (size_t)t->state_bytes, seed);
+    if (status != CNNRT_OK)
         return cnnrt_why(why, status, "%s", cnnrt_strerror(status));
     for (uint32_t i = 0; i < all && status == CNNRT_OK; i++) {
         status = find(l, i, &found, why);
@@ -248,10 +302,6 @@ static int take(Loaded *l, void *state, const Place *want, Place *place, void *b
         else if (best)
             memcpy((unsigned char *)best + best_offset(t, i - t->n_state), found.data, found.bytes);
     }
-    if (best && !l->has_best) /* of a run that did not keep them: the next epoch is the best so far */
-        read.best_epoch = 0;
-    if (status == CNNRT_OK && place)
-        *place = read;
     return status;
 }
 
@@ -259,14 +309,24 @@ int cnnrt_place_load(const cnnrt_model *m, void *state, const Place *want, Place
                      const char *path, Why why) {
     enum { HEADER = 100000008 }; /* the longest of the format */
     Loaded l = {.model = m, .path = path};
+    Place read = {0};
     unsigned char *file;
     size_t size;
     int status = cnnrt_load_file(path, 2 * m->training->state_bytes + HEADER, &file, &size, why);
     if (status != CNNRT_OK)
         return status;
     status = check_file(&l, file, size, why);
-    if (status == CNNRT_OK)
-        status = take(&l, state, want, place, best, why);
+    if (status == CNNRT_OK && place)
+        status = read_place(&l, &read, why);
+    if (status == CNNRT_OK && want) /* before the hash, which has the batch in it too */
+        status = check_settings(&l, &read, want, why);
+    if (status == CNNRT_OK && (status = check_model(&l, why)) == CNNRT_OK &&
+        (status = check_tensors(&l, why)) == CNNRT_OK)
+        status = take(&l, state, read.seed, best, why);
+    if (best && !l.has_best) /* of a run that did not keep them: the next epoch is the best so far */
+        read.best_epoch = 0;
+    if (status == CNNRT_OK && place)
+        *place = read;
     free(file);
     return status;
 }

@@ -161,8 +161,23 @@ class Resume(Base):
             err = self.train("-r", recipe, *args, *other, status=1).stderr
             self.assertIn("c.safetensors", err)
             self.assertIn("[training]", err)
+        def refused(*more, **keys):
+            err = self.train("-r", self.recipe("x.json", epochs=2, **keys), *args, *more, status=1).stderr
+            self.assertIn("[training]\n  hint: resume with the recipe and options of that run; or begin a new one from its "
+                          "weights: --weights c.safetensors and another --checkpoint\n", err)
+            return err
+        self.assertIn("c.safetensors is of a run with batch 16; now it is 8", refused("--batch", "8"))
+        self.assertIn("is of a run with optimizer Adam; now it is SGD", refused(optimizer="SGD"))
+        self.assertIn("is of a run with optimizer Adam; now it is AdamW", refused(optimizer="AdamW"))
+        self.assertIn("is of a run with loss CrossEntropyLoss; now it is NLLLoss", refused(loss="NLLLoss"))
+        self.assertIn("c.safetensors: its run trained conv.weight, and this one does not", refused(freeze=["conv"]))
+        self.assertIn("its run did not keep max_exp_avg_sq/", refused(optimizer={"type": "Adam", "amsgrad": True}))
+        self.train("-r", self.recipe("x.json", freeze=["conv"], epochs=1), "--checkpoint", "d.safetensors")
+        err = self.train("-r", recipe, "--checkpoint", "d.safetensors", "--resume", status=1).stderr
+        self.assertIn("d.safetensors: its run did not train conv.weight, and this one does", err)
         self.json("other.json", samples.model(features=5))
-        self.assertIn("[training]", self.train("-r", recipe, *args, model="other.json", status=1).stderr)
+        err = self.train("-r", recipe, *args, model="other.json", status=1).stderr
+        self.assertIn("c.safetensors is a checkpoint of another model [training]\n  hint: resume with", err)
         self.assertEqual(self.bytes("c.safetensors"), good)
         for damaged in (good[:-1], good[:200] + b"!" + good[201:], good[:-40] + b"!" + good[-39:], b""):
             (self.dir / "c.safetensors").write_bytes(damaged)
