@@ -130,6 +130,11 @@ static FreshStart fresh_start(const Compile *c) {
                         .seed = c->recipe->fit.seed};
 }
 
+/* Is more asked for than to look at IR, or to make one IR of another? */
+static bool is_whole(const Compile *c) {
+    return c->o->command != CMD_COMPILE || c->needs_object || c->o->train;
+}
+
 static void advise(const Compile *c) {
     advise_loss(c->cx, c->source, c->recipe);
     if (c->o->evaluate)
@@ -146,6 +151,7 @@ static bool import_graph(Compile *c) {
     const FreshStart fresh = fresh_start(c);
     const ImportOptions options = {.weights = o->weights,
                                    .init_seed = o->init_seed,
+                                   .whole = is_whole(c),
                                    .weights_optional = !c->needs_weights,
                                    .fresh = c->recipe && !o->evaluate ? &fresh : NULL,
                                    .batch = o->batch || !c->recipe ? o->batch : c->recipe->fit.batch,
@@ -175,14 +181,16 @@ static Graph *parameters_of(Context *cx, const LoopModule *m) {
 static bool import_loops(Compile *c) {
     const Options *o = c->o;
     FileData file;
-    if (o->train)
-        return diag_error(&c->cx->diag, DIAG_TRAINING, &(Loc){.file = o->model},
-                          "training starts from a model or a graph, not from loop IR");
     if (!file_read(c->cx, o->model, TEXT_LIMIT, &file))
         return false;
     c->loaded = loops_parse(c->cx, o->model, file.data, file.size);
     if (!c->loaded || !loops_verify(c->loaded, c->loaded->planned) || !loops_verify_file(c->loaded))
         return false;
+    if (is_whole(c) && loops_entry(c->loaded, "backward"))
+        return import_training_dump(c->cx, o->model);
+    if (o->train)
+        return diag_error(&c->cx->diag, DIAG_TRAINING, &(Loc){.file = o->model},
+                          "training starts from a model or a graph, not from loop IR");
     c->name = backend_c_name(c->cx, o->name ? o->name : c->loaded->name);
     c->parameters = parameters_of(c->cx, c->loaded);
     if (!c->needs_weights || !c->parameters->params.len)

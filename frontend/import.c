@@ -30,6 +30,13 @@ bool check_classes(const Graph *g, const Loc *loc) {
     return diag_hint(&g->cx->diag, "it is \"%s\", %s", o->name, sb_str(&sb));
 }
 
+bool import_training_dump(Context *cx, const char *path) {
+    diag_error(&cx->diag, DIAG_TRAINING_DUMP, &(Loc){.file = intern(cx, path)},
+               "this is a dump of the training pipeline, which is for reading");
+    return diag_hint(&cx->diag,
+                     "start from the model: cnnc MODEL --train --recipe R.json, or cnnc train MODEL");
+}
+
 static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o) {
     FileData file;
     if (o->n_shapes) {
@@ -43,7 +50,10 @@ static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o
     const Loc loc = {.file = intern(cx, path)};
     if (g && !g->n_fixed && o->batch > 0)
         g->batch = o->batch; /* before the check: sizes depend on it */
-    return g && graph_verify(g) && check_classes(g, &loc) ? g : NULL;
+    if (!g || !graph_verify(g) || !check_classes(g, &loc))
+        return NULL;
+    const bool trains = g->next || g->states.len || strcmp(g->entry, "infer") != 0;
+    return !o->whole || !trains || import_training_dump(cx, path) ? g : NULL;
 }
 
 static Graph *refuse(Context *cx, const char *path) {

@@ -15,6 +15,7 @@ typedef struct FreshStart {
 typedef struct ImportOptions {
     const char *weights;     /* --weights: overrides the model's own; NULL: as the model says */
     int64_t init_seed;       /* --init-seed, or -1: random weights were not asked for */
+    bool whole;              /* the model is to be run or compiled: a dump of the training pipeline is none */
     bool weights_optional;   /* info, --external-weights, --emit=graph: no weights is no error */
     const FreshStart *fresh; /* training: also, without any weights all parameters start afresh; else NULL */
     int64_t batch;           /* --batch; 0: not given: 1, or what a .cnnir file says */
@@ -29,6 +30,8 @@ typedef struct Weights {
     const char *file;   /* where they came from, for messages; NULL for --init-seed */
 } Weights;
 
+/* The error of ImportOptions.whole, for whoever reads such a file. Always false. */
+bool import_training_dump(Context *cx, const char *path);
 /* NULL after diagnostics. Dispatches on the file's extension: .json; .onnx; .cnnir (graph level). */
 Graph *import_model(Context *cx, const char *path, const ImportOptions *o, Weights *weights);
 /* Weights for the parameters of any graph, by key: from a safetensors file, or from PyTorch's initial

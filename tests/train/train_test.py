@@ -759,5 +759,20 @@ class Refusals(Base):
         self.assertIn("not from loop IR", self.train(model="net.cnnir", status=1).stderr)
 
 
+    def test_dumps(self):
+        """What the training pipeline dumps is for reading, whatever the level and the command."""
+        for stop in ("autodiff", "layout", "lower", "plan"):
+            subprocess.run([CNNC, "net.json", "--train", f"--stop-after={stop}", "-q", "-o", "t.cnnir"], cwd=self.dir, check=True)
+            for args in (["t.cnnir"], ["t.cnnir", "--train"], ["t.cnnir", "--emit=asm"], ["run", "t.cnnir"], ["info", "t.cnnir"],
+                         ["bench", "t.cnnir"], ["verify", "t.cnnir"], ["train", "t.cnnir", "--data", "idx"]):
+                with self.subTest(stop=stop, args=args):
+                    r = subprocess.run([CNNC, *args], cwd=self.dir, capture_output=True, text=True)
+                    self.assertEqual((r.returncode, r.stderr), (1, "t.cnnir: error: this is a dump of the training pipeline, which "
+                                     "is for reading [training-dump]\n  hint: start from the model: cnnc MODEL --train --recipe "
+                                     "R.json, or cnnc train MODEL\n"))
+        subprocess.run([CNNC, "t.cnnir", "--passes=", "--emit=loops", "-q", "-o", "again.cnnir"], cwd=self.dir, check=True)
+        self.assertEqual(self.bytes("again.cnnir"), self.bytes("t.cnnir"))
+
+
 if __name__ == "__main__":
     unittest.main()
