@@ -4,6 +4,10 @@
 
 #include "driver/compile.h"
 
+/* Those that were reported since the last call: `main` does this at the end, and commands that work for hours
+ * at their start too, where there are only warnings. */
+void print_diagnostics(Context *cx);
+
 int run_main(Context *cx, const Options *o);
 int train_main(Context *cx, const Options *o);
 int bench_main(Context *cx, const Options *o);

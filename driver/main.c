@@ -27,6 +27,7 @@ static int list_passes(void) {
     for (uint32_t i = 0; i < pass_count; i++)
         printf("%-14s%-7s%s\n", pass_table[i].name, levels[pass_table[i].level], pass_table[i].summary);
     printf("\ndefault: %s\n", pipeline_infer);
+    printf("with --train: %s\n", pipeline_train);
     return STATUS_OK;
 }
 
@@ -55,10 +56,11 @@ static int run_command(Context *cx, const Options *o) {
     return mains[o->command](cx, o);
 }
 
-static void print_diagnostics(Context *cx) {
+void print_diagnostics(Context *cx) {
     StrBuf sb = sb_new(&cx->arena);
     diag_print_all(&sb, &cx->diag);
     fputs(sb_str(&sb), stderr);
+    cx->diag.entries.len = 0;
 }
 
 /* A model may ask for any size; what this machine cannot hold must not drive it into swapping. */

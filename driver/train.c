@@ -132,8 +132,10 @@ static void report(const Train *t) {
 }
 
 static bool train(Train *t) {
-    return compile_import(&t->c) && check_outputs(t) && samples_open(&t->c, &t->samples) && compile(t) &&
-           samples_load(&t->c, t->p.model, &t->samples) &&
+    if (!compile_import(&t->c) || !check_outputs(t) || !samples_open(&t->c, &t->samples))
+        return false;
+    print_diagnostics(t->c.cx); /* not after hours of training */
+    return compile(t) && samples_load(&t->c, t->p.model, &t->samples) &&
            (t->c.o->evaluate ? evaluate(t) : fit(t) && save(t));
 }
 

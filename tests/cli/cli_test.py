@@ -74,15 +74,18 @@ class Cli(unittest.TestCase):
         self.assertEqual(self.cnnc("help", "verify").stdout, self.cnnc("verify", "--help").stdout)
 
     def test_documented(self):
-        """docs/cli.md knows every option, docs/passes.md every pass and the pipeline."""
+        """docs/cli.md knows every option, docs/passes.md every pass and both pipelines."""
         docs = EXAMPLES.parent / "docs"
         cli = (docs / "cli.md").read_text()
         for command in ([], ["run"], ["train"], ["bench"], ["verify"], ["info"]):
             for option in re.findall(r"(?<=[ ,])--[a-z-]+", self.cnnc(*command, "--help").stdout):
                 self.assertTrue(option in cli, option)
-        listed, pipeline = self.cnnc("--list-passes").stdout.split("default: ")
+        listed, pipelines = self.cnnc("--list-passes").stdout.split("default: ")
+        pipeline, train = pipelines.split("with --train: ")
         passes = (docs / "passes.md").read_text()
         self.assertIn("    " + pipeline, passes)
+        self.assertIn("    " + train, passes)
+        self.assertTrue(train.startswith("autodiff,"))
         for line in listed.strip().splitlines():
             self.assertIn(f"**{line.split()[0]}**", passes)
 

@@ -382,7 +382,7 @@ class Data(Base):
                 self.assertIsNotNone(out["val_loss"])
                 self.assertEqual(out["val_accuracy"] is not None, accuracy)
         r = self.train("-r", one, model="three.json", data=self.dir / "folder/train")
-        self.assertIn("no validation", r.stderr)
+        self.assertRegex(r.stderr, r"^cnnc: warning: no validation: .*\n  hint: .*\ntraining net from")
         self.assertIn("a", self.train("-r", one, "--data-kind", "npy", data="npy").stdout)
 
     def test_faults(self):
