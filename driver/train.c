@@ -64,6 +64,28 @@ static bool run_fault(const Train *t) {
                      checkpoint);
 }
 
+/* What is not trained, in the order of the model's parameters. */
+static const void *const *frozen_weights(const Train *t) {
+    const cnnrt_model *m = t->p.model;
+    const void **frozen = NEW_ARRAY(&t->c.cx->arena, const void *, m->n_params + 1);
+    for (uint32_t i = 0; i < m->n_params; i++)
+        frozen[i] = weights_find(&t->c, m->params[i].name);
+    return frozen;
+}
+
+/* Checkpoints do not have them, so a run that is resumed must be given the same. FNV-1a over words. */
+static uint64_t frozen_hash(const Train *t) {
+    const cnnrt_model *m = t->p.model;
+    const void *const *frozen = frozen_weights(t);
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        const uint32_t *words = frozen[i];
+        for (uint64_t k = 0; k < m->params[i].bytes / sizeof *words; k++)
+            h = (h ^ words[k]) * 0x100000001b3u;
+    }
+    return h >> 11; /* 53 bits */
+}
+
 static cnnrt_fit_options fit_options(Train *t) {
     const Recipe *r = t->c.recipe;
     cnnrt_fit_options o = r->fit;
@@ -74,6 +96,7 @@ static cnnrt_fit_options fit_options(Train *t) {
     }
     o.checkpoint = t->c.o->checkpoint;
     o.resume = t->c.o->resume;
+    o.frozen = frozen_hash(t);
     o.log = t->c.o->log;
     o.stop = &interrupted;
     o.on_event = progress_event;
@@ -98,14 +121,11 @@ static bool fit(Train *t) {
 }
 
 static bool save(Train *t) {
-    const cnnrt_model *m = t->p.model;
-    const void **frozen = NEW_ARRAY(&t->c.cx->arena, const void *, m->n_params + 1);
     char why[400];
     if (!t->c.o->save)
         return true;
-    for (uint32_t i = 0; i < m->n_params; i++)
-        frozen[i] = weights_find(&t->c, m->params[i].name);
-    return cnnrt_state_export(m, t->state, frozen, t->c.o->save, why, sizeof why) == CNNRT_OK ||
+    return cnnrt_state_export(t->p.model, t->state, frozen_weights(t), t->c.o->save, why, sizeof why) ==
+               CNNRT_OK ||
            diag_error(&t->c.cx->diag, DIAG_FILE_WRITE, NULL, "%s", why);
 }
 

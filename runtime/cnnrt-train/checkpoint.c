@@ -23,6 +23,7 @@ static const Field fields[] = {
     INT("accumulate", accumulate),
     INT("samples", samples),
     INT("seed", seed),
+    INT("frozen", frozen),
     INT("epoch", epoch),
     INT("batches", batches),
     INT("epoch_step", steps),
@@ -320,8 +321,12 @@ int cnnrt_place_load(const cnnrt_model *m, void *state, const Place *want, Place
         status = read_place(&l, &read, why);
     if (status == CNNRT_OK && want) /* before the hash, which has the batch in it too */
         status = check_settings(&l, &read, want, why);
-    if (status == CNNRT_OK && (status = check_model(&l, why)) == CNNRT_OK &&
-        (status = check_tensors(&l, why)) == CNNRT_OK)
+    if (status == CNNRT_OK && (status = check_model(&l, why)) == CNNRT_OK)
+        status = check_tensors(&l, why);
+    if (status == CNNRT_OK && want && read.frozen != want->frozen)
+        status =
+            cnnrt_why(why, CNNRT_E_OPTIONS, "%s is of a run with other weights in its frozen layers", path);
+    if (status == CNNRT_OK)
         status = take(&l, state, read.seed, best, why);
     if (best && !l.has_best) /* of a run that did not keep them: the next epoch is the best so far */
         read.best_epoch = 0;

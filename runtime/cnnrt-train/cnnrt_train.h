@@ -114,13 +114,15 @@ typedef struct cnnrt_fit_options {
     int64_t epochs;
     int64_t accumulate;  /* calls of backward an optimizer step; 0 and 1: train_step */
     uint64_t seed;       /* of the run; a checkpoint of another seed is not resumed */
+    uint64_t frozen;     /* a hash of yours of the weights that are not trained, below 2^53; a checkpoint of
+                            others is not resumed. 0: there are none, or they need no watching */
     const double *hyper; /* in place of the model's defaults; NULL: those */
     cnnrt_schedule schedule;
     cnnrt_early_stopping early_stopping;
     const char *checkpoint;   /* file; NULL: none */
     int64_t checkpoint_steps; /* write one every so many optimizer steps; 0: after each epoch only */
     int resume;      /* continue from `checkpoint` if that file exists; batch, accumulate, the number of
-                        training samples and seed must be the same, epochs may be more */
+                        training samples, seed and frozen must be the same, epochs may be more */
     const char *log; /* JSON lines are appended to this file; NULL: none */
     int top5;
     volatile int *stop; /* when it becomes not 0, save and stop; may be NULL */

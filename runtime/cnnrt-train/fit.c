@@ -155,6 +155,7 @@ static int start(Fit *f) {
                     .accumulate = o->accumulate > 1 ? o->accumulate : 1,
                     .samples = f->train->count,
                     .seed = o->seed,
+                    .frozen = o->frozen,
                     .train_loss = (double)NAN,
                     .train_accuracy = (double)NAN,
                     .val_loss = (double)NAN,

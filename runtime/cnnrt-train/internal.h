@@ -94,7 +94,7 @@ double cnnrt_score_top5(const Score *s);
 typedef struct Place {
     /* What resuming must not change. */
     int64_t batch, accumulate, samples;
-    uint64_t seed;
+    uint64_t seed, frozen;
     int64_t epoch;          /* finished */
     int64_t batches, steps; /* of the epoch that runs */
     int64_t total_steps;

@@ -175,6 +175,12 @@ class Resume(Base):
         self.train("-r", self.recipe("x.json", freeze=["conv"], epochs=1), "--checkpoint", "d.safetensors")
         err = self.train("-r", recipe, "--checkpoint", "d.safetensors", "--resume", status=1).stderr
         self.assertIn("d.safetensors: its run did not train conv.weight, and this one does", err)
+        self.train("-r", self.recipe("x.json", epochs=1), "-s", "w.safetensors", "--seed", "5")
+        frozen = ["-r", self.recipe("x.json", freeze=["conv"], epochs=1), "--checkpoint", "f.safetensors", "--resume"]
+        self.train(*frozen, "-w", "w.safetensors")
+        err = self.train(*frozen, "--epochs", "2", status=1).stderr
+        self.assertIn("f.safetensors is of a run with other weights in its frozen layers [training]\n  hint: resume with", err)
+        self.train(*frozen, "--epochs", "2", "-w", "w.safetensors")
         self.json("other.json", samples.model(features=5))
         err = self.train("-r", recipe, *args, model="other.json", status=1).stderr
         self.assertIn("c.safetensors is a checkpoint of another model [training]\n  hint: resume with", err)
