@@ -60,7 +60,8 @@ const TrainingOptions *training_options(Compile *c);
 
 /* files.c: render all kinds asked for, then write them; all or nothing. */
 bool files_write(Compile *c);
-/* Is `path` neither the model nor the weights that were read? A diagnostic if not; links are seen through. */
+/* Is `path` none of the model, the weights and the recipe that were read, nor among the data? A diagnostic if
+ * not; links are seen through. */
 bool output_is_free(const Compile *c, const char *path);
 /* Besides, can a whole file be put there at the end of the run, as far as can be told now? */
 bool output_is_possible(const Compile *c, const char *path);

@@ -2,7 +2,9 @@
 #include "driver/compile.h"
 #include "ir/base/file.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,16 +127,42 @@ static void summary(const Compile *c, const FileOut *files, uint32_t n) {
 static bool check_paths(const Compile *c, const FileOut *files, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++)
-            if (!strcmp(files[i].path, files[k].path) && strcmp(files[i].path, "/dev/null") != 0)
-                return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = files[i].path},
-                                  "two output files would have this name");
+            if (!strcmp(files[i].path, files[k].path) && strcmp(files[i].path, "/dev/null") != 0) {
+                diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = files[i].path},
+                           "two output files would have this name");
+                return is_device(files[i].path) &&
+                       diag_hint(&c->cx->diag, "a device takes one kind: --emit=obj, for example");
+            }
     return true;
+}
+
+static const char *folder_of(const Compile *c, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return !slash ? "." : slash == path ? "/" : arena_strndup(&c->cx->arena, path, (size_t)(slash - path));
 }
 
 static bool same_file(const char *a, const char *b) {
     struct stat x, y;
     return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
            x.st_ino == y.st_ino;
+}
+
+/* Is it in the folder of the training data or below, under a name that data could have? The file need not be
+ * there; links are seen through. */
+static bool lies_among_data(const Compile *c, const char *path) {
+    static const char *const own[] = {".safetensors", ".jsonl"};
+    char top[PATH_MAX], at[PATH_MAX];
+    if (!c->o->data || !realpath(c->o->data, top))
+        return false;
+    const char *name = realpath(path, at) ? at : path;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        const size_t n = strlen(name), k = strlen(own[i]);
+        if (n > k && !strcmp(name + n - k, own[i]))
+            return false;
+    }
+    const size_t n = strlen(top);
+    return (name == at || realpath(folder_of(c, path), at)) && !strncmp(at, top, n) &&
+           (at[n] == '/' || at[n] == '\0');
 }
 
 bool output_is_free(const Compile *c, const char *path) {
@@ -148,16 +176,19 @@ bool output_is_free(const Compile *c, const char *path) {
         if (strcmp(path, "-") != 0 && same_file(path, inputs[i].path))
             return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = path},
                               "this would overwrite the %s of this run, %s", inputs[i].what, inputs[i].path);
-    return true;
+    if (!lies_among_data(c, path))
+        return true;
+    diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = path}, "this would lie among the data, in %s",
+               c->o->data);
+    return diag_hint(&c->cx->diag, "only names in .safetensors and .jsonl are never data");
 }
 
 bool output_is_possible(const Compile *c, const char *path) {
     const Loc loc = {.file = path};
-    const char *slash = strrchr(path, '/');
-    const char *folder = !slash          ? "."
-                         : slash == path ? "/"
-                                         : arena_strndup(&c->cx->arena, path, (size_t)(slash - path));
     struct stat st;
+    char real[PATH_MAX]; /* a symbolic link stays one: what it points to is replaced */
+    const bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real);
+    const char *folder = folder_of(c, link ? real : path);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &loc, "this is there, and not a regular file");
     if (access(folder, W_OK | X_OK) != 0)

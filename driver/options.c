@@ -156,7 +156,7 @@ void options_help(StrBuf *sb, Command c) {
         sb_printf(sb, "%s\n", r->help);
     }
     sb_printf(sb, "\nExit status: 0 success, 1 the input is at fault, 2 bad usage, 3 an internal error%s.\n",
-              c == CMD_TRAIN ? ", 130 stopped by Ctrl-C" : "");
+              c == CMD_TRAIN ? ", 128 + N stopped by signal N, as 130 by Ctrl-C" : "");
 }
 
 static bool parse_number(const OptRow *r, const char *text, double *out, int64_t *whole) {
@@ -319,6 +319,8 @@ static int parse_emit(Context *cx, Options *o) {
     }
     if (!count)
         return usage_error(o->command, "--emit needs at least one kind");
+    if (o->output && !strcmp(o->output, "/dev/stdout"))
+        o->output = "-"; /* never what it is a link to: the shell has that open */
     const bool one = count == 1 || (o->stop_after && !o->emit);
     if (o->output && !strcmp(o->output, "-") && !one)
         return usage_error(o->command, "-o - writes one file: say which with --emit=KIND");

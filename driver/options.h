@@ -5,7 +5,13 @@
 #include "ir/base/context.h"
 
 /* Exit statuses. */
-enum { STATUS_OK = 0, STATUS_INPUT = 1, STATUS_USAGE = 2, STATUS_INTERNAL = 3, STATUS_INTERRUPTED = 130 };
+enum {
+    STATUS_OK = 0,
+    STATUS_INPUT = 1,
+    STATUS_USAGE = 2,
+    STATUS_INTERNAL = 3,
+    STATUS_SIGNAL = 128 /* and its number */
+};
 
 typedef enum Command { CMD_COMPILE, CMD_RUN, CMD_TRAIN, CMD_BENCH, CMD_VERIFY, CMD_INFO, CMD_COUNT } Command;
 

@@ -16,11 +16,26 @@ typedef struct Train {
     cnnrt_fit_result result;
 } Train;
 
-static volatile int interrupted; /* signal handlers can reach nothing else */
+static volatile int stopped_by; /* a signal, or 0; handlers can reach nothing else */
 
-static void on_interrupt(int signal) {
-    (void)signal;
-    interrupted = 1;
+/* The first ends the run in order; the second kills, as soon as this returns. */
+static void on_signal(int number) {
+    if (stopped_by) {
+        (void)signal(number, SIG_DFL);
+        (void)raise(number);
+    }
+    stopped_by = number;
+}
+
+/* For good: what comes after the last step, while results are written, must not cost them. What we were
+ * started to ignore, as by nohup or in the background, we ignore. */
+static void watch_signals(void) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction watched = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction old;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &watched, NULL);
 }
 
 static bool fault(const Train *t, const char *why) {
@@ -98,24 +113,21 @@ static cnnrt_fit_options fit_options(Train *t) {
     o.resume = t->c.o->resume;
     o.frozen = frozen_hash(t);
     o.log = t->c.o->log;
-    o.stop = &interrupted;
+    o.stop = &stopped_by;
     o.on_event = progress_event;
     o.user = &t->progress;
     return o;
 }
 
-/* The first Ctrl-C ends the run in order; the second kills. */
 static bool fit(Train *t) {
     const cnnrt_fit_options options = fit_options(t);
     const cnnrt_source train = cnnrt_loader_source(t->samples.train_loader);
     const bool validates = t->samples.valid_loader != NULL;
     const cnnrt_source valid = validates ? cnnrt_loader_source(t->samples.valid_loader) : (cnnrt_source){0};
     t->progress = progress_new(&t->c);
-    struct sigaction old, now = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &now, &old);
+    watch_signals();
     const int status = cnnrt_fit(t->p.model, &train, validates ? &valid : NULL, t->state, NULL, t->p.work,
                                  t->p.work_bytes, t->p.pool, &options, &t->result);
-    sigaction(SIGINT, &old, NULL);
     progress_end(&t->progress);
     return status == CNNRT_OK || run_fault(t);
 }
@@ -174,5 +186,5 @@ int train_main(Context *cx, const Options *o) {
     samples_close(&t.samples);
     cnnrt_fit_result_free(&t.result);
     process_close(&t.p);
-    return !ok ? compile_fault(&t.c) : t.result.stopped == 2 ? STATUS_INTERRUPTED : STATUS_OK;
+    return !ok ? compile_fault(&t.c) : t.result.stopped == 2 ? STATUS_SIGNAL + stopped_by : STATUS_OK;
 }

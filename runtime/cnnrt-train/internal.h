@@ -33,6 +33,8 @@ void cnnrt_write_text(Writer *w, const char *text);
 /* In quotes, with JSON's escapes. */
 void cnnrt_write_quoted(Writer *w, const char *prefix, const char *text);
 void cnnrt_write_flush(Writer *w);
+/* To a file that is open. False: errno says why. */
+bool cnnrt_write_all(int fd, const void *data, size_t n);
 /* Replace the file `path` by what `emit` writes: beside it first, then renamed; nothing is allocated. After a
  * failure the old file is as it was. */
 int cnnrt_replace_file(const char *path, void (*emit)(Writer *w, void *arg), void *arg, Why why);

@@ -27,7 +27,7 @@ int cnnrt_log_open(Log *log, const char *path, Why why) {
     if (!path)
         return CNNRT_OK;
     log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (log->fd >= 0 && (!ends_amid_line(log->fd, path) || write(log->fd, "\n", 1) == 1))
+    if (log->fd >= 0 && (!ends_amid_line(log->fd, path) || cnnrt_write_all(log->fd, "\n", 1)))
         return CNNRT_OK;
     return cnnrt_why(why, CNNRT_E_FILE, "%s cannot be written: %s", path, strerror(errno));
 }
@@ -85,14 +85,8 @@ void cnnrt_log_real(Log *log, const char *key, double value) {
 }
 
 int cnnrt_log_end(Log *log, Why why) {
-    ssize_t done;
     put(log, "}\n");
-    if (log->fd < 0)
+    if (log->fd < 0 || cnnrt_write_all(log->fd, log->line, log->used))
         return CNNRT_OK;
-    do
-        done = write(log->fd, log->line, log->used);
-    while (done < 0 && errno == EINTR);
-    if (done == (ssize_t)log->used)
-        return CNNRT_OK;
-    return cnnrt_why(why, CNNRT_E_FILE, "the log cannot be written: %s", strerror(done < 0 ? errno : ENOSPC));
+    return cnnrt_why(why, CNNRT_E_FILE, "the log cannot be written: %s", strerror(errno));
 }

@@ -27,7 +27,8 @@ uint64_t cnnrt_hash(const void *data, size_t n) {
     return hash_words(0, data, n) ^ n;
 }
 
-static bool write_all(int fd, const unsigned char *p, size_t n) {
+bool cnnrt_write_all(int fd, const void *data, size_t n) {
+    const unsigned char *p = data;
     while (n > 0) {
         ssize_t done = write(fd, p, n);
         if (done < 0 && errno == EINTR)
@@ -44,7 +45,7 @@ static bool write_all(int fd, const unsigned char *p, size_t n) {
 
 void cnnrt_write_flush(Writer *w) {
     w->hash = hash_words(w->hash, w->buffer, w->used);
-    if (w->fd >= 0 && !w->error && !write_all(w->fd, w->buffer, w->used))
+    if (w->fd >= 0 && !w->error && !cnnrt_write_all(w->fd, w->buffer, w->used))
         w->error = errno;
     w->used = 0;
 }
@@ -100,8 +101,11 @@ static void sync_folder(const char *path) {
 }
 
 int cnnrt_replace_file(const char *path, void (*emit)(Writer *w, void *arg), void *arg, Why why) {
-    char beside[PATH_MAX];
+    char real[PATH_MAX], beside[PATH_MAX];
     Writer w = {.fd = -1};
+    struct stat s;
+    if (lstat(path, &s) == 0 && S_ISLNK(s.st_mode) && realpath(path, real))
+        path = real; /* a symbolic link stays one: what it points to is replaced */
     if (snprintf(beside, sizeof beside, "%s.partial", path) >= (int)sizeof beside)
         return cnnrt_why(why, CNNRT_E_FILE, "the path of the file to write is too long");
     w.fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

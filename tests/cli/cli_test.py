@@ -253,9 +253,36 @@ class Cli(unittest.TestCase):
         os.symlink("/dev/null", self.dir / "null")
         self.cnnc("net.cnnir", "-q", "-o", "/dev/null")
         self.assertIn("would have this name", self.cnnc("net.cnnir", "-q", "-o", "null", status=1).stderr)
-        self.assertIn("would have this name", self.cnnc("net.cnnir", "-q", "-o", "/dev/stdout", status=1).stderr)
+        err = self.cnnc("net.cnnir", "-q", "-o", "/dev/full", status=1).stderr
+        self.assertIn("would have this name", err)
+        self.assertIn("hint: a device takes one kind: --emit=obj", err)
+        err = self.cnnc("net.cnnir", "-q", "--emit=obj", "-o", "/dev/full", status=1).stderr
+        self.assertIn("/dev/full: error: cannot write the file: No space left on device [file-write]", err)
         self.cnnc("net.cnnir", "-q", "--emit=header", "-o", "null")
         self.assertEqual(self.files(), ["null"])
+
+    def test_pipe(self):
+        """A named pipe is written in place and stays one, as with clang."""
+        self.cnnc("net.cnnir", "-q", "-o", "net.o")
+        os.mkfifo(self.dir / "pipe")
+        reader = subprocess.Popen(["cat", "pipe"], cwd=self.dir, stdout=subprocess.PIPE)
+        self.cnnc("net.cnnir", "-q", "--emit=obj", "-o", "pipe")
+        self.assertEqual(reader.communicate(timeout=60)[0], (self.dir / "net.o").read_bytes())
+        self.assertTrue((self.dir / "pipe").is_fifo())
+
+    def test_dev_stdout(self):
+        """It is `-`, whether a pipe or a file: nothing is put beside it or in its place."""
+        self.assertIn("-o - writes one file", self.cnnc("net.cnnir", "-q", "-o", "/dev/stdout", status=2).stderr)
+        before = os.listdir("/dev")
+        want = self.cnnc("net.cnnir", "--emit=header", "-o", "-").stdout
+        self.assertEqual(self.cnnc("net.cnnir", "--emit=header", "-o", "/dev/stdout").stdout, want)
+        with open(self.dir / "log", "a") as log:
+            log.write("// before\n")
+            log.flush()
+            r = subprocess.run([CNNC, "net.cnnir", "--emit=header", "-o", "/dev/stdout"], cwd=self.dir, stdout=log)
+        self.assertEqual(r.returncode, 0)
+        self.assertEqual((self.dir / "log").read_text(), "// before\n" + want)
+        self.assertEqual(os.listdir("/dev"), before)
 
     def test_standard_output(self):
         self.cnnc("net.cnnir", "-o", "net.o")

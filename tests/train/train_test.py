@@ -22,6 +22,9 @@ import samples
 
 CNNC = str(pathlib.Path(sys.argv.pop(1)).resolve())
 INTERRUPTED = 130
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 
 class Base(unittest.TestCase):
@@ -47,9 +50,9 @@ class Base(unittest.TestCase):
         self.assertEqual(r.returncode, status, f"{args}\n{r.stdout}{r.stderr}")
         return r
 
-    def begin(self, *args):
+    def begin(self, *args, **more):
         null = subprocess.DEVNULL
-        return subprocess.Popen(self.command(*args), cwd=self.dir, stdin=null, stdout=null, stderr=null)
+        return subprocess.Popen(self.command(*args, **more), cwd=self.dir, stdin=null, stdout=null, stderr=null)
 
     def bytes(self, name):
         return (self.dir / name).read_bytes()
@@ -57,14 +60,14 @@ class Base(unittest.TestCase):
     def log(self, name="l.jsonl"):
         return [json.loads(line) for line in (self.dir / name).read_text().splitlines()]
 
+    def wait_until(self, condition, pause=0.001):
+        end = time.monotonic() + 60
+        while not condition() and time.monotonic() < end:
+            time.sleep(pause)
+
     def wait_for_log(self, process, size):
         """Until the log is longer than `size` bytes, or the process has ended."""
-        path = self.dir / "l.jsonl"
-        end = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < end:
-            if path.exists() and path.stat().st_size > size:
-                return
-            time.sleep(0.001)
+        self.wait_until(lambda: process.poll() is not None or self.log_size() > size)
 
     def log_size(self):
         path = self.dir / "l.jsonl"
@@ -125,8 +128,56 @@ class Resume(Base):
         self.train("-r", recipe, "-s", "w.safetensors", "--checkpoint", "c.safetensors", "--resume", "--threads", "5")
         self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
 
+    def test_other_signals(self):
+        """SIGTERM and SIGHUP stop as Ctrl-C does, with their own status."""
+        samples.write_idx(self.dir / "idx", train=600)
+        recipe = self.recipe(batch_size=2, epochs=200)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(number=number):
+                p = self.begin("-r", recipe, "--checkpoint", "c.safetensors", "-s", "w.safetensors", "--log", "l.jsonl")
+                self.wait_for_log(p, self.log_size() + 1500)
+                p.send_signal(number)
+                self.assertEqual(p.wait(60), 128 + number)
+                self.assertEqual(self.log()[-1]["event"], "stop")
+                for name in ("c.safetensors", "w.safetensors"):
+                    (self.dir / name).unlink()
+
+    def test_ignored(self):
+        """What the run was started to ignore, as by nohup, does not stop it."""
+        recipe = self.recipe(batch_size=2, epochs=10)
+        p = subprocess.Popen(self.command("-r", recipe, "-q", "--log", "l.jsonl"), cwd=self.dir, stdin=subprocess.DEVNULL,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.wait_for_log(p, 500)
+        p.send_signal(signal.SIGHUP)
+        self.assertEqual(p.wait(60), 0)
+        self.assertEqual(self.log()[-1]["epoch"], 10)
+
+    def test_interrupt_of_the_report(self):
+        """When all is trained, Ctrl-C costs nothing any more; a second one still kills."""
+        recipe = self.recipe(epochs=1)
+        for times, status in ((1, 0), (2, -signal.SIGINT)):
+            reader, writer = os.pipe()
+            os.set_blocking(writer, False)
+            try:
+                while os.write(writer, bytes(4096)):
+                    pass
+            except BlockingIOError:
+                os.set_blocking(writer, True)  # full: the report waits
+            p = subprocess.Popen(self.command("-r", recipe, "-s", "w.safetensors"), cwd=self.dir, stdout=writer,
+                                 stderr=subprocess.DEVNULL)
+            os.close(writer)
+            self.wait_until(lambda: (self.dir / "w.safetensors").exists())
+            for _ in range(times):
+                p.send_signal(signal.SIGINT)
+                time.sleep(0.1)
+            with os.fdopen(reader, "rb") as pipe:
+                report = pipe.read().lstrip(b"\0")
+            self.assertEqual(p.wait(60), status)
+            self.assertEqual(b"weights: w.safetensors" in report, status == 0)
+            (self.dir / "w.safetensors").unlink()
+
     def test_second_interrupt(self):
-        """While the first waits for the step to end, the second kills."""
+        """While the first waits for the step to end, the second kills, whichever they are."""
         samples.write_idx(self.dir / "big", train=1024, test=0, height=64, width=64)
         layers = samples.model(64, 64)
         layers["layers"].insert(1, {"name": "wide", "type": "Conv2d", "in_channels": 4, "out_channels": 64, "kernel_size": 7,
@@ -135,14 +186,14 @@ class Resume(Base):
                                     "padding": 3})
         self.json("net.json", layers)
         recipe = self.recipe(batch_size=256, epochs=50)
-        p = subprocess.Popen(self.command("-r", recipe, "--log", "l.jsonl", "-q", "--threads", "1", data="big"), cwd=self.dir,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.wait_for_log(p, 10)
-        time.sleep(0.1)
-        p.send_signal(signal.SIGINT)
-        time.sleep(0.05)
-        p.send_signal(signal.SIGINT)
-        self.assertEqual(p.wait(60), -signal.SIGINT)
+        for first, second in ((signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)):
+            p = self.begin("-r", recipe, "--log", "l.jsonl", "-q", "--threads", "1", data="big")
+            self.wait_for_log(p, self.log_size() + 10)
+            time.sleep(0.1)
+            p.send_signal(first)
+            time.sleep(0.05)
+            p.send_signal(second)
+            self.assertEqual(p.wait(60), -second)
 
     def test_seed_and_threads(self):
         recipe = self.recipe(epochs=1)
@@ -194,25 +245,37 @@ class Resume(Base):
 class Kill(Base):
     def test_twenty_kills(self):
         samples.write_idx(self.dir / "idx", train=640)
-        recipe = self.recipe(epochs=240, optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9})
+        recipe = self.recipe(epochs=100, optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9})
         args = ["-r", recipe, "--threads", "2"]
         self.train(*args, "-s", "whole.safetensors")
         args += ["--checkpoint", "c.safetensors", "--resume", "--log", "l.jsonl"]
+        partial = self.dir / "c.safetensors.partial"
         moments = random.Random(7)
-        kills = 0
-        for _ in range(20):
+        kills = amid = 0
+        for i in range(20):
+            if i % 2:
+                partial.unlink(missing_ok=True)
             p = self.begin(*args)
-            self.wait_for_log(p, self.log_size())
-            time.sleep(moments.uniform(0, 0.06))
+            if i % 2:  # while a checkpoint is written or renamed
+                self.wait_until(lambda: partial.exists() or p.poll() is not None, pause=0)
+            else:
+                self.wait_for_log(p, self.log_size() + moments.randrange(12000))
             p.kill()
             kills += p.wait(60) == -signal.SIGKILL
+            amid += partial.exists()
         self.assertGreater(kills, 10)
+        self.assertGreater(amid, 0)
         self.train(*args, "-s", "w.safetensors")
         self.assertEqual(self.bytes("w.safetensors"), self.bytes("whole.safetensors"))
         lines = (self.dir / "l.jsonl").read_text().splitlines()
         events = [json.loads(line) for line in lines if line.endswith("}")]
         self.assertLessEqual(len(lines) - len(events), kills)  # a kill may cut a line short
         self.assertTrue(any(e["event"] == "resume" and e["epoch"] > 0 for e in events))
+        losses = {}
+        for e in events:
+            if e["event"] == "epoch":  # what a kill undid is there once more
+                self.assertEqual(losses.setdefault(e["epoch"], e["loss"]), e["loss"])
+        self.assertEqual(list(losses), list(range(1, 101)))
 
     def limited(self, size, ignore):
         def limit():
@@ -739,8 +802,9 @@ class Refusals(Base):
         recipe = self.recipe(epochs=1)
         self.train("-r", recipe, "-s", "w.safetensors")
         os.symlink("w.safetensors", self.dir / "link")
+        os.symlink("idx/train-labels-idx1-ubyte", self.dir / "label.safetensors")
         (self.dir / "folder").mkdir()
-        before = {p.name: p.read_bytes() for p in self.dir.iterdir() if p.is_file()}
+        before = {p: p.read_bytes() for p in self.dir.rglob("*") if p.is_file()}
         for args, says in [
             (["-s", "net.json"], "this would overwrite the model"),
             (["-s", "r.json"], "this would overwrite the recipe"),
@@ -753,12 +817,40 @@ class Refusals(Base):
             (["-s", "nowhere/x"], "cannot write into the folder nowhere: No such file or directory"),
             (["-s", "folder"], "not a regular file"),
             (["-s", "/dev/null"], "not a regular file"),
+            (["-s", "idx/train-images-idx3-ubyte"], "this would lie among the data, in idx"),
+            (["--checkpoint", "folder/../idx/t10k-labels-idx1-ubyte"], "this would lie among the data, in idx"),
+            (["--log", "label.safetensors"], "this would lie among the data, in idx"),
+            (["-s", "label.safetensors"], "this would lie among the data, in idx"),
+            (["-s", "idx/new.png"], "this would lie among the data, in idx"),
+            (["--log", "idx/train"], "this would lie among the data, in idx"),
         ]:
             with self.subTest(args=args):
                 err = self.train("-r", recipe, "-w", "w.safetensors", *args, status=1).stderr
                 self.assertIn(says, err)
                 self.assertIn("[file-write]", err)
-        self.assertEqual({p.name: p.read_bytes() for p in self.dir.iterdir() if p.is_file()}, before)
+        self.assertEqual({p: p.read_bytes() for p in self.dir.rglob("*") if p.is_file()}, before)
+
+    def test_links(self):
+        """A link to an output stays one: what it points to is replaced, and must be possible to replace."""
+        (self.dir / "there").mkdir()
+        for name in ("w.safetensors", "c.safetensors"):
+            (self.dir / "there" / name).write_bytes(b"old")
+            os.symlink(f"there/{name}", self.dir / name)
+        self.train("-r", self.recipe(epochs=1), "-s", "w.safetensors", "--checkpoint", "c.safetensors")
+        for name in ("w.safetensors", "c.safetensors"):
+            self.assertTrue((self.dir / name).is_symlink())
+            self.assertGreater((self.dir / "there" / name).stat().st_size, 1000)
+        self.assertEqual(sorted(os.listdir(self.dir / "there")), ["c.safetensors", "w.safetensors"])
+
+    def test_outputs_beside_data(self):
+        """Names that no data have are welcome in their folder, again and again."""
+        (self.dir / "idx2").mkdir()
+        recipe = self.recipe(epochs=1)
+        args = ["-s", "idx/w.safetensors", "--checkpoint", "idx/c.safetensors", "--resume", "--log", "idx/l.jsonl"]
+        for _ in range(2):
+            self.train("-r", recipe, *args)
+        self.train("-r", recipe, "-s", "idx2/w")
+        self.assertTrue((self.dir / "idx2/w").exists())
 
     def test_loops(self):
         subprocess.run([CNNC, "net.json", "--init-seed", "1", "--stop-after=plan", "-o", "net.cnnir"], cwd=self.dir, check=True)
