@@ -5,7 +5,9 @@ several models; training; external weights; threads, CPU check, affinity and quo
     link_test.py CASE         the names of the cases are the functions below
 """
 
+import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -124,6 +126,106 @@ def workspace():
     shared, scratch = re.search(r"WORKSPACE_BYTES\(threads\) \(\(size_t\)(\d+) \+ .*\(size_t\)(\d+)\)",
                                 open("net.h").read()).groups()
     return int(shared) + int(scratch)
+
+
+def random_net(seed, noise=True):
+    """net.json: convolutions, batch norms, dropout, pools and residual blocks of odd sizes. Without `noise` neither
+    batch norms nor dropout, through which samples or calls meet."""
+    r = random.Random(seed)
+    channels, side, layers = r.randint(1, 3), r.choice((9, 11, 13)), []
+    model = {"format": "cnnc-model/1", "name": "net", "inputs": [{"name": "image", "shape": [channels, side, side + 2]}]}
+
+    def add(kind, **arguments):
+        layers.append({"name": f"l{len(layers)}", "type": kind, **arguments})
+        return layers[-1]["name"]
+
+    def conv(out, size):
+        nonlocal channels
+        add("Conv2d", in_channels=channels, out_channels=out, kernel_size=size, padding=size // 2)
+        channels = out
+        if noise and r.random() < 0.8:
+            add("BatchNorm2d", num_features=out)
+    for _ in range(r.randint(2, 3)):
+        conv(r.choice((3, 5, 8, 9, 17)), r.choice((1, 3, 5)))
+        skip = add("ReLU")
+        if r.random() < 0.6:
+            conv(channels, 3)
+            if r.random() < 0.5:
+                add("ReLU")
+                conv(channels, 3)
+            add("Add", inputs=[layers[-1]["name"], skip])
+            add("ReLU")
+        if noise and r.random() < 0.5:
+            add("Dropout", p=0.3)
+        if r.random() < 0.6:
+            add(r.choice(("MaxPool2d", "AvgPool2d")), kernel_size=2, stride=r.choice((1, 2)))
+    add("AdaptiveAvgPool2d", output_size=2)
+    add("Flatten")
+    if noise:
+        add("Dropout", p=0.5)
+    add("Linear", in_features=4 * channels, out_features=7)
+    model.update(layers=layers, outputs=[{"name": "logits", "from": layers[-1]["name"]}])
+    with open("net.json", "w") as f:
+        json.dump(model, f)
+    return "net.json"
+
+
+def recipe(**keys):
+    with open("recipe.json", "w") as f:
+        json.dump({"format": "cnnc-recipe/1", **keys}, f)
+    return "recipe.json"
+
+
+def trainer(model, recipe_, *options, batch=13, check=True):
+    return run(CNNC, model, "--train", "--recipe", recipe_, "--init-seed", "7", "--batch", str(batch), "--name", "net",
+               "-o", "net.o", *options, check=check)
+
+
+OPTIMIZERS = (
+    {"type": "SGD", "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
+    {"type": "Adam", "amsgrad": True},
+    {"type": "AdamW"},
+    {"type": "RMSprop", "lr": 1e-3, "momentum": 0.5, "centered": True},
+    {"type": "Adagrad"},
+)
+
+
+def steps():
+    """Threads 1, 2, 5 and 16 give the same bits, each optimizer, all loops in parallel; also where batches are odd."""
+    for i, optimizer in enumerate(OPTIMIZERS):
+        clip = {"clip": {"type": "norm", "max_norm": 0.5}} if i % 2 else {}
+        trainer(random_net(i) if i else SIMPLECNN, recipe(optimizer=optimizer, **clip), without_grain("pipeline_train"))
+        run(build("steps", ["net.o"]), "got")
+
+
+def recompute():
+    """Random nets under the least budget that can be met: the bits of no budget, in less memory."""
+    smaller = 0
+    for seed in range(8):
+        how = random_net(seed), recipe(optimizer=OPTIMIZERS[seed % 5])
+        trainer(*how)
+        most = workspace()
+        run(build("steps", ["net.o"]), "want")
+        said = re.search(r" and (\d+) when all", trainer(*how, "--memory-budget", "1", check=False).stdout)
+        check(said, "a budget of 1 byte was met")
+        least = int(said[1])
+        trainer(*how, "--memory-budget", str(least))
+        check(workspace() <= least <= most, "seed %d: %d bytes of workspace, of %d, %d without" % (seed, workspace(), least, most))
+        run(build("steps", ["net.o"]), "got")
+        check(open("got", "rb").read() == open("want", "rb").read(), "seed %d: other bits with a budget of %d" % (seed, least))
+        smaller += workspace() < most
+        trainer(*how, "--memory-budget", str(most))
+        check(workspace() == most, "a budget that all fits in changes the object")
+    check(smaller >= 6, "only %d of 8 nets take less memory" % smaller)
+
+
+def accumulate():
+    """Two accumulated halves of a batch, as docs/api.md and docs/runtime.md have them."""
+    how = recipe(optimizer={"type": "SGD", "lr": 0.5}, clip={"type": "norm", "max_norm": 1e-3})
+    for seed in range(4):
+        for noise in (True, False):
+            trainer(random_net(seed, noise), how, batch=14)
+            run(build("accumulate", ["net.o"], *([] if noise else ["-DWHOLE"])))
 
 
 def symbols():
