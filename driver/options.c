@@ -375,6 +375,8 @@ static int check(Context *cx, Options *o) {
         return usage_error(o->command, "--dump-dir needs a name");
     if (o->recipe && !o->train)
         return usage_error(o->command, "--recipe is for training: say --train");
+    if (o->memory_budget && !o->train)
+        return usage_error(o->command, "--memory-budget is for training: say --train");
     if (check_evaluate(cx, o))
         return STATUS_USAGE;
     if (o->resume && !o->checkpoint)

@@ -133,6 +133,7 @@ class Cli(unittest.TestCase):
             (["train", "net.cnnir", "-d", "d", "-o", "w"], "unknown or incomplete option -o"),
             (["train", "net.cnnir", "-d", "d", "--weights=w", "--init-seed=1"], "exclude each other"),
             (["net.cnnir", "--recipe", "r.json"], "--recipe is for training: say --train"),
+            (["net.cnnir", "--memory-budget", "9"], "--memory-budget is for training: say --train"),
             (["net.cnnir", "--data", "d"], "unknown or incomplete option --data"),
             (["net.cnnir", "--train", "--checkpoint", "c"], "unknown or incomplete option --checkpoint"),
             (["run", "net.cnnir", "--train"], "unknown or incomplete option --train"),
