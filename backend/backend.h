@@ -28,6 +28,8 @@ typedef struct TrainingOptions {
     const GroupSpec *groups;      /* their patterns, for the header */
     const double *hyper;          /* defaults: HYPER_GROUPS + n_groups * HYPER_PER_GROUP of ir/train.h */
     int64_t n_frozen;             /* elements of parameters that are not trained */
+    /* Bytes that the state would have more without the recipe's `freeze`; 0: unknown, too. */
+    int64_t saved_gradients, saved_slots;
     /* By number of the module's buffer, either array may be NULL: the dense elements of trained parameters
      * and statistics (NULL: zeros); what every element of an optimizer's f32 slot is at first. */
     const void *const *initial;

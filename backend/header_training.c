@@ -3,15 +3,17 @@
 #include "ir/train.h"
 #include <inttypes.h>
 
-/* What is trained and what is not, and what that saves: slots and gradients are f32. */
+/* What is trained and what is not, and what that saves. */
 static void put_trained(Header *h) {
-    int64_t trained = role_elems(h->m, ROLE_PARAM), frozen = h->o->training->n_frozen;
-    int64_t kept = role_elems(h->m, ROLE_SLOT) + role_elems(h->m, ROLE_GRAD);
-    sb_printf(h->sb, "#define %s_TRAINED %" PRId64 " /* parameters that are trained */\n", h->upper, trained);
-    sb_printf(h->sb, "#define %s_FROZEN %" PRId64 " /* and that are not", h->upper, frozen);
-    if (frozen > 0 && trained > 0)
-        sb_printf(h->sb, ": no gradients and no optimizer's memory for them, about %.1f MB less",
-                  (double)kept / (double)trained * (double)frozen * 4 / 1e6);
+    const TrainingOptions *o = h->o->training;
+    sb_printf(h->sb, "#define %s_TRAINED %" PRId64 " /* parameters that are trained */\n", h->upper,
+              role_elems(h->m, ROLE_PARAM));
+    sb_printf(h->sb, "#define %s_FROZEN %" PRId64 " /* and that are not", h->upper, o->n_frozen);
+    if (o->saved_gradients > 0)
+        sb_printf(h->sb,
+                  ": without `freeze` the state would have %" PRId64 " bytes more of gradients and %" PRId64
+                  " of optimizer's memory",
+                  o->saved_gradients, o->saved_slots);
     sb_puts(h->sb, " */\n\n");
 }
 

@@ -21,7 +21,10 @@ double node_flops(const Graph *g, const Node *n, int64_t batch) {
     const Type *out = &g->values.data[n->result].type;
     const OpCall call = {
         .cx = g->cx, .op = n->op, .attrs = n->attrs, .operands = types, .n = own, .loc = n->loc};
-    return op_desc(n->op)->flops ? op_desc(n->op)->flops(&call, out, batch) : (double)type_elems(out, batch);
+    return (op_desc(n->op)->flops ? op_desc(n->op)->flops(&call, out, batch)
+                                  : (double)type_elems(out, batch)) +
+           (n->prologue ? graph_flops(n->prologue, batch) : 0) +
+           (n->epilogue ? graph_flops(n->epilogue, batch) : 0);
 }
 
 static int by_value(const void *a, const void *b) {

@@ -49,6 +49,7 @@ bool compile_passes(Compile *c) {
                           "--stop-after: the pass \"%s\" does not run here", c->o->stop_after);
     watch_end(&c->watch);
     c->graph = c->unit.graph ? c->unit.graph : c->watch.graph;
+    c->chain = c->watch.chain;
     c->loops = c->unit.loops;
     return true;
 }

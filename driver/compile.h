@@ -28,8 +28,9 @@ typedef struct Compile {
     const char *name;   /* C identifier */
     Watch watch;
     Unit unit;
-    Graph *graph;      /* the last graph before lowering, or NULL */
-    LoopModule *loops; /* NULL when the pipeline ended before */
+    Graph *graph;       /* the last graph before lowering, or NULL */
+    const Graph *chain; /* training: its graphs as autodiff made them, else as the file has them; or NULL */
+    LoopModule *loops;  /* NULL when the pipeline ended before */
     ObjectOptions object;
     Bytes code;    /* the object file */
     bool internal; /* the fault is ours */
@@ -57,6 +58,9 @@ const float *weights_find(const Compile *c, const char *key);
 
 /* training.c: for ObjectOptions of a training object. */
 const TrainingOptions *training_options(Compile *c);
+/* What training would be without the recipe's `freeze`, after these passes. False: nothing is frozen, or the
+ * model cannot be trained so; without a diagnostic. */
+bool training_unfrozen(const Compile *c, const char *passes, Unit *out);
 
 /* files.c: render all kinds asked for, then write them; all or nothing. */
 bool files_write(Compile *c);

@@ -1,7 +1,7 @@
 /* cnnc info: what a model is made of, and what it will need. */
+#include "driver/info.h"
 #include "driver/bench.h"
 #include "driver/commands.h"
-#include "driver/json_out.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +10,21 @@ static int64_t node_params(const Graph *g, const Node *n, bool *counted) {
     int64_t sum = 0;
     for (uint32_t i = 0; i < n->n_operands; i++) {
         const Value *v = &g->values.data[n->operands[i]];
-        if (v->kind == VK_PARAM && !counted[n->operands[i]])
+        const bool param = v->kind == VK_PARAM || (v->kind == VK_STATE && v->role == ROLE_PARAM);
+        if (param && !counted[n->operands[i]])
             sum += type_elems(&v->type, 1);
         counted[n->operands[i]] = true;
     }
     return sum;
+}
+
+static bool is_training(const Compile *c) {
+    return c->chain || (c->loops && loops_entry(c->loops, "backward"));
+}
+
+/* Was the file made of the graphs of training? */
+static bool is_chain(const Compile *c) {
+    return c->chain && !c->recipe;
 }
 
 typedef struct Totals {
@@ -33,8 +43,7 @@ static Totals count(const Graph *g) {
     return t;
 }
 
-/* 12345678 as 12,345,678. */
-static const char *grouped(Arena *a, int64_t v) {
+const char *info_grouped(Arena *a, int64_t v) {
     char digits[32];
     const int n = snprintf(digits, sizeof digits, "%lld", (long long)v);
     StrBuf sb = sb_new(a);
@@ -46,8 +55,7 @@ static const char *grouped(Arena *a, int64_t v) {
     return sb_str(&sb);
 }
 
-/* 1820000000 as 1.82 G. */
-static const char *scaled(Arena *a, double v) {
+const char *info_scaled(Arena *a, double v) {
     static const char *const units[] = {"", " k", " M", " G", " T"};
     int u = 0;
     for (; v >= 1000 && u < 4; u++)
@@ -69,34 +77,66 @@ static int longer(int width, const char *s) {
     return (int)strlen(s) > width ? (int)strlen(s) : width;
 }
 
-static void print_layers(const Compile *c, Arena *a) {
-    const Graph *g = c->source;
-    bool *counted = NEW_ARRAY(a, bool, g->values.len + 1);
-    int name = 5, op = 2, type = 6;
+/* Widths of the columns of text. */
+typedef struct Columns {
+    int name, op, type;
+} Columns;
+
+static Columns columns_of(const Graph *g, Arena *a) {
+    Columns w = {5, 2, 6};
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];
-        name = longer(name, node_name(g, n));
-        op = longer(op, op_desc(n->op)->name);
-        type = longer(type, type_text(a, &g->values.data[n->result].type));
+        w.name = longer(w.name, node_name(g, n));
+        w.op = longer(w.op, op_desc(n->op)->name);
+        w.type = longer(w.type, type_text(a, &g->values.data[n->result].type));
     }
+    return w;
+}
+
+static void print_nodes(const Compile *c, const Graph *g, Arena *a) {
+    bool *counted = NEW_ARRAY(a, bool, g->values.len + 1);
+    const Columns w = columns_of(g, a);
+    printf("%-*s  %-*s  %-*s  %12s  %s%8s\n", w.name, "layer", w.op, "op", w.type, "output", "parameters",
+           c->chain ? "         " : "", "FLOPs");
+    for (uint32_t i = 0; i < g->nodes.len; i++) {
+        const Node *n = &g->nodes.data[i];
+        const int64_t params = node_params(g, n, counted);
+        printf("%-*s  %-*s  %-*s  %12s  ", w.name, node_name(g, n), w.op, op_desc(n->op)->name, w.type,
+               type_text(a, &g->values.data[n->result].type), params ? info_grouped(a, params) : "");
+        if (c->chain)
+            printf("%-7s  ", info_status(c->chain, g, n));
+        printf("%8s\n", info_scaled(a, node_flops(g, n, 1)));
+    }
+}
+
+static void print_layers(const Compile *c, const Graph *g, Arena *a) {
     for (uint32_t i = 0; i < g->inputs.len; i++) {
         const Value *v = &g->values.data[g->inputs.data[i]];
         printf("input %s: %s\n", v->name, type_text(a, &v->type));
     }
-    printf("%-*s  %-*s  %-*s  %12s  %8s\n", name, "layer", op, "op", type, "output", "parameters", "FLOPs");
-    for (uint32_t i = 0; i < g->nodes.len; i++) {
-        const Node *n = &g->nodes.data[i];
-        const int64_t params = node_params(g, n, counted);
-        printf("%-*s  %-*s  %-*s  %12s  %8s\n", name, node_name(g, n), op, op_desc(n->op)->name, type,
-               type_text(a, &g->values.data[n->result].type), params ? grouped(a, params) : "",
-               scaled(a, node_flops(g, n, 1)));
-    }
+    print_nodes(c, g, a);
     for (uint32_t i = 0; i < g->outputs.len; i++)
         printf("output %s: %s\n", g->outputs.data[i].name,
                type_text(a, &g->values.data[g->outputs.data[i].value].type));
+}
+
+static void print_totals(const Graph *g, Arena *a) {
     const Totals t = count(g);
-    printf("%s parameters (%s bytes of weights), %s FLOPs an image\n", grouped(a, t.params),
-           grouped(a, t.raw_bytes), scaled(a, t.flops));
+    printf("%s parameters (%s bytes of weights), %s FLOPs an image\n", info_grouped(a, t.params),
+           info_grouped(a, t.raw_bytes), info_scaled(a, t.flops));
+}
+
+/* Each graph of a training that was read as such, else the one of the model. */
+static void print_graphs(const Compile *c, Arena *a) {
+    if (!is_chain(c)) {
+        print_layers(c, c->source, a);
+        print_totals(c->source, a);
+        return;
+    }
+    for (const Graph *g = c->chain; g; g = g->next) {
+        printf("%s%s:\n", g == c->chain ? "" : "\n", g->entry);
+        print_layers(c, g, a);
+    }
 }
 
 static uint32_t steps_of(const LoopModule *m, const char *entry) {
@@ -112,68 +152,100 @@ static double ratio(const LoopModule *m) {
 
 static void print_memory(const Compile *c, Arena *a) {
     const LoopModule *m = c->loops;
-    printf("%sfor %s, batch %lld: %u kernels; %u steps in a call, %u to pack the weights\n",
-           c->source ? "\n" : "", c->target.cpu, (long long)m->batch, m->kernels.len, steps_of(m, "infer"),
-           steps_of(m, "prepare"));
-    printf("workspace   %12s bytes; the largest live set is %s, ratio %.3f\n", grouped(a, m->work_bytes),
-           grouped(a, m->live_bytes), ratio(m));
-    printf("scratch     %12s bytes a thread\n", grouped(a, m->scratch_bytes));
-    printf("weights     %12s bytes, packed\n", grouped(a, m->const_bytes));
+    printf("%sfor %s, batch %lld: %u kernels; ", c->source || is_training(c) ? "\n" : "", c->target.cpu,
+           (long long)m->batch, m->kernels.len);
+    if (is_training(c))
+        printf("%u steps in a training step, %u in an evaluation, %u to pack what is frozen\n",
+               steps_of(m, "backward") + steps_of(m, "apply"), steps_of(m, "eval"), steps_of(m, "prepare"));
+    else
+        printf("%u steps in a call, %u to pack the weights\n", steps_of(m, "infer"), steps_of(m, "prepare"));
+    printf("workspace   %12s bytes; the largest live set is %s, ratio %.3f\n", info_grouped(a, m->work_bytes),
+           info_grouped(a, m->live_bytes), ratio(m));
+    if (is_training(c))
+        info_training_workspace(m, a);
+    printf("scratch     %12s bytes a thread\n", info_grouped(a, m->scratch_bytes));
+    printf("weights     %12s bytes, packed\n", info_grouped(a, m->const_bytes));
 }
 
-static void json_layers(JsonOut *j, const Graph *g, Arena *a) {
+static void json_nodes(JsonOut *j, const Compile *c, const Graph *g, Arena *a) {
     bool *counted = NEW_ARRAY(a, bool, g->values.len + 1);
-    json_open(j, "layers", '[');
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];
         json_open(j, NULL, '{');
+        if (is_chain(c))
+            json_text(j, "entry", g->entry);
         json_text(j, "name", node_name(g, n));
         json_text(j, "op", op_desc(n->op)->name);
         json_text(j, "output", type_text(a, &g->values.data[n->result].type));
         json_int(j, "parameters", node_params(g, n, counted));
+        if (c->chain)
+            json_text(j, "trained", *info_status(c->chain, g, n) ? info_status(c->chain, g, n) : NULL);
         json_real(j, "flops", node_flops(g, n, 1));
         json_close(j, '}');
     }
+}
+
+static void json_graphs(JsonOut *j, const Compile *c, Arena *a) {
+    json_open(j, "layers", '[');
+    for (const Graph *g = is_chain(c) ? c->chain : c->source; g; g = is_chain(c) ? g->next : NULL)
+        json_nodes(j, c, g, a);
     json_close(j, ']');
-    const Totals t = count(g);
+    if (is_chain(c))
+        return;
+    const Totals t = count(c->source);
     json_int(j, "parameters", t.params);
     json_int(j, "weights_bytes", t.raw_bytes);
     json_real(j, "flops", t.flops);
 }
 
-static void print_json(const Compile *c, Arena *a) {
+static void json_memory(JsonOut *j, const Compile *c) {
     const LoopModule *m = c->loops;
+    json_text(j, "cpu", c->target.cpu);
+    json_int(j, "batch", m->batch);
+    json_int(j, "kernels", m->kernels.len);
+    json_int(j, "steps",
+             is_training(c) ? steps_of(m, "backward") + steps_of(m, "apply") : steps_of(m, "infer"));
+    if (is_training(c))
+        json_int(j, "evaluation_steps", steps_of(m, "eval"));
+    json_int(j, "prepare_steps", steps_of(m, "prepare"));
+    json_int(j, "workspace_bytes", m->work_bytes);
+    json_int(j, "live_bytes", m->live_bytes);
+    json_real(j, "workspace_over_live", ratio(m));
+    json_int(j, "scratch_bytes_per_thread", m->scratch_bytes);
+    json_int(j, "packed_weights_bytes", m->const_bytes);
+}
+
+static void print_json(const Compile *c, Arena *a) {
     JsonOut j = json_begin(a, "cnnc-info/1");
     json_text(&j, "model", compile_model_name(c));
     if (c->source)
-        json_layers(&j, c->source, a);
-    if (m && m->planned) {
-        json_text(&j, "cpu", c->target.cpu);
-        json_int(&j, "batch", m->batch);
-        json_int(&j, "kernels", m->kernels.len);
-        json_int(&j, "steps", steps_of(m, "infer"));
-        json_int(&j, "prepare_steps", steps_of(m, "prepare"));
-        json_int(&j, "workspace_bytes", m->work_bytes);
-        json_int(&j, "live_bytes", m->live_bytes);
-        json_real(&j, "workspace_over_live", ratio(m));
-        json_int(&j, "scratch_bytes_per_thread", m->scratch_bytes);
-        json_int(&j, "packed_weights_bytes", m->const_bytes);
-    }
+        json_graphs(&j, c, a);
+    if (c->loops && c->loops->planned)
+        json_memory(&j, c);
+    if (is_training(c))
+        info_training_json(c, &j);
     json_end(&j);
+}
+
+static void print_text(const Compile *c, Arena *a) {
+    if (c->source)
+        print_graphs(c, a);
+    if (is_training(c))
+        info_training_print(c);
+    if (c->loops && c->loops->planned)
+        print_memory(c, a);
+    if (is_training(c))
+        info_training_saved(c);
 }
 
 int info_main(Context *cx, const Options *o) {
     Compile c = {.cx = cx, .o = o, .needs_loops = true};
     if (!compile_import(&c) || !compile_passes(&c))
         return compile_fault(&c);
-    if (o->json) {
+    if (o->json)
         print_json(&c, &cx->arena);
-    } else {
-        if (c.source)
-            print_layers(&c, &cx->arena);
-        if (c.loops && c.loops->planned)
-            print_memory(&c, &cx->arena);
-    }
+    else
+        print_text(&c, &cx->arena);
     if (o->time_passes)
         watch_print_times(&c.watch);
     return STATUS_OK;

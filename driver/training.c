@@ -1,5 +1,6 @@
 /* What a training object is told beyond its module: names, the recipe's numbers, initial values. */
 #include "driver/compile.h"
+#include "driver/sizes.h"
 #include <string.h>
 
 static const char *const losses[] = {
@@ -29,12 +30,33 @@ static const double *hyper_defaults(Context *cx, const TrainSpec *t) {
     return hyper;
 }
 
-static int64_t frozen_elements(const LoopModule *m) {
-    int64_t n = 0;
-    for (uint32_t i = 0; i < m->bufs.len; i++)
-        if (m->bufs.data[i].kind == MB_PARAM)
-            n += type_elems(&m->bufs.data[i].type, 1);
-    return n;
+bool training_unfrozen(const Compile *c, const char *passes, Unit *out) {
+    if (!c->recipe || !c->recipe->train.n_freeze || !c->source)
+        return false;
+    TrainSpec *spec = arena_copy(&c->cx->arena, &c->recipe->train, sizeof *spec);
+    spec->freeze = NULL;
+    spec->n_freeze = 0;
+    *out = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .train = spec};
+    const PipelineOptions options = {.passes = passes};
+    const Diag kept = c->cx->diag;
+    bool stopped;
+    const bool ok = passes_run(out, &options, &stopped);
+    c->cx->diag = kept; /* the faults of what nobody asked for */
+    return ok;
+}
+
+/* What is frozen, and what that saves in the state. */
+static void count_frozen(const Compile *c, TrainingOptions *o) {
+    Unit unfrozen;
+    if (!c->chain)
+        return;
+    const TrainingSizes is = training_sizes(c->chain);
+    o->n_frozen = is.frozen;
+    if (!training_unfrozen(c, "autodiff", &unfrozen))
+        return;
+    const TrainingSizes was = training_sizes(unfrozen.graph);
+    o->saved_gradients = was.state_bytes[ROLE_GRAD] - is.state_bytes[ROLE_GRAD];
+    o->saved_slots = was.state_bytes[ROLE_SLOT] - is.state_bytes[ROLE_SLOT];
 }
 
 const TrainingOptions *training_options(Compile *c) {
@@ -56,8 +78,8 @@ const TrainingOptions *training_options(Compile *c) {
                            .n_groups = t->optimizer.n_groups,
                            .groups = t->optimizer.groups,
                            .hyper = hyper_defaults(c->cx, t),
-                           .n_frozen = frozen_elements(m),
                            .initial = initial,
                            .fill = fill};
+    count_frozen(c, o);
     return o;
 }

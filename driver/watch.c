@@ -104,7 +104,17 @@ static bool make_folder(Context *cx, const char *path) {
     }
 }
 
+/* The graphs of training, when they are seen for the first time. Passes make new graphs but link them anew.
+ */
+static void keep_chain(Watch *w, const Graph *g) {
+    if (w->chain || !g || strcmp(g->entry, "backward") != 0)
+        return;
+    for (Graph **link = &w->chain; g; g = g->next, link = &(*link)->next)
+        *link = arena_copy(&w->cx->arena, g, sizeof *g);
+}
+
 bool watch_start(Watch *w, const Unit *u) {
+    keep_chain(w, u->graph);
     if (w->o->dump_dir && !make_folder(w->cx, w->o->dump_dir))
         return false;
     dump_unit(w, u, "import");
@@ -134,6 +144,7 @@ bool watch_pass(void *arg, const Unit *u, const Pass *p, bool before, bool chang
         watch_progress(w, p->name);
         return true;
     }
+    keep_chain(w, u->graph);
     w->done++;
     watch_time(w, p->name, seconds);
     watch_progress(w, NULL);

@@ -18,6 +18,7 @@ typedef struct Watch {
     bool stopped;     /* by --stop-after */
     bool failed;      /* a dump could not be written */
     Graph *graph;     /* the graph that `lower` got */
+    Graph *chain;     /* the graphs of training as they were first */
     uint32_t done;    /* passes so far, for names in --dump-dir */
     bool *seen;       /* by pass: it was reached */
     VEC(Timing) times;

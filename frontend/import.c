@@ -48,8 +48,8 @@ static Graph *import_cnnir(Context *cx, const char *path, const ImportOptions *o
         return NULL;
     Graph *g = graph_parse(cx, intern(cx, path), file.data, file.size);
     const Loc loc = {.file = intern(cx, path)};
-    if (g && !g->n_fixed && o->batch > 0)
-        g->batch = o->batch; /* before the check: sizes depend on it */
+    for (Graph *each = g; each && !each->n_fixed && o->batch > 0; each = each->next)
+        each->batch = o->batch; /* before the check: sizes depend on it */
     if (!g || !graph_verify(g) || !check_classes(g, &loc))
         return NULL;
     const bool trains = g->next || g->states.len || strcmp(g->entry, "infer") != 0;

@@ -38,6 +38,11 @@ bool update_verify(const OpCall *c) {
     return verify_numbers(c, a->group);
 }
 
+double update_flops(const OpCall *c, int each) {
+    const UpdateAttrs *a = c->attrs;
+    return (each + (a->clip == CLIP_NORM)) * (double)type_elems(&c->operands[UPDATE_PARAM], 1);
+}
+
 double update_number(const UpdateAttrs *a, const Tensor *in, int which) {
     return in[UPDATE_HYPER].data[HYPER_GROUPS + HYPER_PER_GROUP * a->group + which];
 }

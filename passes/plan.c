@@ -415,6 +415,27 @@ bool plan_live(Arena *a, const LoopModule *m, uint32_t e, int64_t *live) {
     return true;
 }
 
+/* The end of the storage of buffer b; 0: it lies elsewhere. */
+static int64_t storage_end(const LoopModule *m, uint32_t b) {
+    const ModBuf *root = &m->bufs.data[plan_root(m, b)];
+    const int64_t own = type_physical_bytes(&m->bufs.data[b].type, m->batch);
+    const int64_t all = type_physical_bytes(&root->type, m->batch);
+    return root->kind == MB_WORK ? round_up(root->offset + (own > all ? own : all)) : 0;
+}
+
+int64_t plan_entry_bytes(const LoopModule *m, uint32_t e) {
+    const Entry *entry = &m->entries.data[e];
+    int64_t bytes = 0;
+    for (uint32_t s = 0; s < entry->steps.len; s++) {
+        const Step *step = &entry->steps.data[s];
+        for (uint32_t i = 0; i < m->kernels.data[step->kernel]->n_params; i++) {
+            const int64_t end = storage_end(m, step->args[i].buf);
+            bytes = end > bytes ? end : bytes;
+        }
+    }
+    return bytes;
+}
+
 bool pass_plan(Unit *u) {
     Plan p = {.m = u->loops, .a = &u->cx->arena};
     if (!find_storages(&p, u->keep_all) || !place_workspace(&p) || !place_constants(&p) || !place_state(&p) ||

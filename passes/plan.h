@@ -25,6 +25,8 @@ int64_t plan_workspace(Arena *a, const LoopModule *m);
 int64_t plan_scratch(Arena *a, const LoopModule *m); /* the thread's part of that */
 /* live[s]: bytes of the workspace in use at step s of entry number e. False after the same diagnostic. */
 bool plan_live(Arena *a, const LoopModule *m, uint32_t e, int64_t *live);
+/* Of a planned module: how much of the shared workspace entry number e uses. */
+int64_t plan_entry_bytes(const LoopModule *m, uint32_t e);
 /* The buffer whose memory b shares, or b. */
 uint32_t plan_root(const LoopModule *m, uint32_t b);
 

@@ -53,6 +53,11 @@ static bool lower(Lower *lw, const Node *n) {
     return lower_update(lw, n, begin, element);
 }
 
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out, (void)n;
+    return update_flops(c, 9);
+}
+
 const OpDesc op_adagrad = {
     .name = "adagrad",
     .min_operands = UPDATE_SLOTS + 1,
@@ -64,5 +69,6 @@ const OpDesc op_adagrad = {
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
+    .flops = flops,
     .writes = UPDATE_WRITES,
 };

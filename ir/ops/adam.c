@@ -85,6 +85,12 @@ static bool lower(Lower *lw, const Node *n) {
     return lower_update(lw, n, begin, element);
 }
 
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out, (void)n;
+    const AdamAttrs *a = c->attrs;
+    return update_flops(c, (a->decoupled ? 1 : 2) + 13 + (c->n > MAX_EXP_AVG_SQ ? 1 : 0));
+}
+
 const OpDesc op_adam = {
     .name = "adam",
     .min_operands = UPDATE_SLOTS + 2,
@@ -97,5 +103,6 @@ const OpDesc op_adam = {
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
+    .flops = flops,
     .writes = UPDATE_WRITES,
 };

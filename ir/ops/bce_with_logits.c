@@ -71,5 +71,6 @@ const OpDesc op_bce_with_logits = {
     .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower,
+    .flops = element_loss_flops,
     SAMPLES(samples),
 };

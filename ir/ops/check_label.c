@@ -74,5 +74,6 @@ const OpDesc op_check_label = {
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower,
+    .flops = op_no_flops,
     SAMPLES(samples),
 };

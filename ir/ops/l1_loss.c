@@ -51,5 +51,6 @@ const OpDesc op_l1_loss = {
     .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower,
+    .flops = element_loss_flops,
     SAMPLES(samples),
 };

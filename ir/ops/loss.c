@@ -105,6 +105,11 @@ bool element_loss_backward_verify(const OpCall *c) {
     return need_hyper(c) && verify_elements(c, 3);
 }
 
+double element_loss_flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out;
+    return 3 * (double)type_elems(&c->operands[0], n);
+}
+
 /* ---- Classes in double ---- */
 
 static double class_weight(const ClassRow *r, int64_t c) {

@@ -43,6 +43,7 @@ void class_loss_backward_eval(const ClassLossAttrs *a, const Tensor *in, uint32_
 /* Losses of elements: input and target f32 [N,...]; weights f32, as many as a sample has elements. */
 bool element_loss_verify(const OpCall *c);
 bool element_loss_backward_verify(const OpCall *c);
+double element_loss_flops(const OpCall *c, const Type *out, int64_t n); /* a difference, its size, the sum */
 typedef double (*ElementEval)(const ElementLossAttrs *a, double x, double y, const double *extra);
 void element_loss_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out, ElementEval f);
 void element_loss_backward_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out,

@@ -28,6 +28,11 @@ static const OpSample samples[] = {
     {LOSS(REDUCTION_MEAN, 1), .n = 3, .operands = {TN4(5, 7, 3), LABELS_N3(7, 3), T1(5)}, .batch = 3},
 };
 
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out;
+    return 2 * (double)type_elems(&c->operands[1], n);
+}
+
 const OpDesc op_nll_loss = {
     .name = "nll_loss",
     .min_operands = 2,
@@ -39,5 +44,6 @@ const OpDesc op_nll_loss = {
     .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower_class_loss,
+    .flops = flops,
     SAMPLES(samples),
 };

@@ -98,6 +98,12 @@ static bool lower(Lower *lw, const Node *n) {
     return lower_update(lw, n, begin, element);
 }
 
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out, (void)n;
+    const RmspropAttrs *a = c->attrs;
+    return update_flops(c, 11 + (a->centered ? 5 : 0) + (c->n > buffer_operand(a) ? 2 : 0));
+}
+
 const OpDesc op_rmsprop = {
     .name = "rmsprop",
     .min_operands = UPDATE_SLOTS + 1,
@@ -110,5 +116,6 @@ const OpDesc op_rmsprop = {
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
+    .flops = flops,
     .writes = UPDATE_WRITES,
 };

@@ -61,6 +61,12 @@ static bool lower(Lower *lw, const Node *n) {
     return lower_update(lw, n, begin, element);
 }
 
+static double flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out, (void)n;
+    const SgdAttrs *a = c->attrs;
+    return update_flops(c, 4 + (c->n > BUFFER ? 3 : 0) + (a->nesterov ? 2 : 0));
+}
+
 const OpDesc op_sgd = {
     .name = "sgd",
     .min_operands = UPDATE_SLOTS,
@@ -72,5 +78,6 @@ const OpDesc op_sgd = {
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
+    .flops = flops,
     .writes = UPDATE_WRITES,
 };

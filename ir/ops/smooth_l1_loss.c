@@ -62,5 +62,6 @@ const OpDesc op_smooth_l1_loss = {
     .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower,
+    .flops = element_loss_flops,
     SAMPLES(samples),
 };

@@ -21,6 +21,8 @@ enum { UPDATE_WRITES = 1 << UPDATE_PARAM | 7 << UPDATE_SLOTS };
 extern const char *const update_clip_names[];
 
 bool update_verify(const OpCall *c);
+/* Of an op with `each` operations an element, roots and quotients included, beside the clipping. */
+double update_flops(const OpCall *c, int each);
 
 /* ---- evaluation ---- */
 

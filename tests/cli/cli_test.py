@@ -577,6 +577,127 @@ class Cli(unittest.TestCase):
                                                  .replace('"$weights": "lenet5.safetensors",', ""))
         self.cnnc("info", "noweights.json")
 
+    # ---- What a training takes ----
+
+    def train_tiny(self, **recipe):
+        """A net small enough to count by hand: 20 parameters in a convolution, 27 in a linear layer; a batch of 2."""
+        layers = [{"name": "conv", "type": "Conv2d", "in_channels": 1, "out_channels": 2, "kernel_size": 3},
+                  {"name": "relu", "type": "ReLU"}, {"name": "flatten", "type": "Flatten"},
+                  {"name": "fc", "type": "Linear", "in_features": 8, "out_features": 3}]
+        (self.dir / "tiny.json").write_text(json.dumps({
+            "format": "cnnc-model/1", "name": "tiny", "inputs": [{"name": "image", "shape": [1, 4, 4]}],
+            "layers": layers, "outputs": [{"name": "logits", "from": "fc"}]}))
+        sgd = {"type": "SGD", "lr": 0.1, "momentum": 0.9}
+        (self.dir / "r.json").write_text(json.dumps({"format": "cnnc-recipe/1", "optimizer": sgd, "batch_size": 2, **recipe}))
+        return ["tiny.json", "--train", "--recipe=r.json"]
+
+    def header(self, args):
+        """Numbers of the generated header, by macro; workspaces for one thread."""
+        self.cnnc(*args, "--init-seed=1", "--emit=header", "-q", "-o", "t.h")
+        text = (self.dir / "t.h").read_text()
+        found = {m[1]: int(m[2]) for m in re.finditer(r"#define TINY_(\w+) (?:\(\(size_t\))?(\d+)", text)}
+        found["WORKSPACE"] = sum(map(int, re.search(r"WORKSPACE_BYTES\(threads\) .*?(\d+) \+ .*?(\d+)\)", text).groups()))
+        saves = re.search(r"would have (\d+) bytes more of gradients and (\d+) of optimizer's memory", text)
+        found["SAVES"] = tuple(map(int, saves.groups())) if saves else None
+        return found
+
+    def test_info_training(self):
+        """info against figures counted by hand, and against the generated header."""
+        whole = self.train_tiny()
+        j = json.loads(self.cnnc("info", *whole, "--json").stdout)["training"]
+        header = self.header(whole)
+        self.assertEqual((header["TRAINED"], header["FROZEN"], header["SAVES"]), (47, 0, None))
+        self.assertEqual((j["trained_parameters"], j["frozen_parameters"], "saved" in j), (47, 0, False))
+        all_flops, all_work = j["flops"], header["WORKSPACE"]
+
+        frozen = self.train_tiny(freeze=["conv"])
+        out = json.loads(self.cnnc("info", *frozen, "--json").stdout)
+        j, header = out["training"], self.header(frozen)
+        self.assertEqual([layer["trained"] for layer in out["layers"]], ["frozen", None, None, "trained"])
+        self.assertEqual((j["trained_parameters"], j["trained_bytes"], j["frozen_parameters"], j["frozen_bytes"]),
+                         (27, 108, 20, 80))
+        # The head of the state, three tensors of 96 bytes and three of 12, three counters; in units of 64 bytes.
+        self.assertEqual(j["state_bytes"], 64 + 3 * (128 + 64) + 3 * 64)
+        self.assertEqual(j["state"], {"weights": 108, "statistics": 0, "optimizer": 108, "gradients": 108, "counters": 24,
+                                      "alignment": 832 - 348})
+        forward = 2 * (8 * 19 + 8 + 3 * 17 + 4 * 3)   # convolution, relu, linear, loss
+        backward = 2 * (5 * 3 + 3 + 2 * 24) + 27      # loss, bias, weight; then the sums over calls
+        self.assertEqual(j["flops"], {"forward": forward, "backward": backward, "update": 7 * 27,
+                                      "step": forward + backward + 7 * 27, "evaluation": forward})
+        more = 2 * (2 * 24 + 8 + 8 + 2 * 4 * 18) + 20 + 7 * 20  # linear's and relu's input, bias, weight, sums, update
+        self.assertEqual(all_flops["step"] - j["flops"]["step"], more)
+        self.assertEqual(j["saved"], {"optimizer_bytes": 80, "gradient_bytes": 80, "flops": more,
+                                      "workspace_bytes": all_work - header["WORKSPACE"]})
+        self.assertEqual((header["TRAINED"], header["FROZEN"], header["SAVES"]), (27, 20, (80, 80)))
+        self.assertEqual(header["STATE_BYTES"], j["state_bytes"])
+        self.assertEqual(max(j["workspace"].values()), out["workspace_bytes"])
+        self.assertEqual(header["WORKSPACE"], out["workspace_bytes"] + out["scratch_bytes_per_thread"])
+        text = re.sub(" +", " ", self.cnnc("info", *frozen).stdout)
+        for line in ("trained 27 parameters, 108 bytes\n", "frozen 20 parameters, 80 bytes\n", "state 832 bytes\n weights 108",
+                     "a step of 2: forward 446, backward 159, update 189; 446 an evaluation\n", "\n optimizer 80 bytes\n",
+                     "FLOPs 576 a step, 42.0%\n", " in an evaluation, "):
+            self.assertIn(line, text)
+        self.assertNotIn("0 steps", text)
+
+    def test_info_training_parts(self):
+        """A layer of which a part is frozen; statistics are no parameters; each optimizer's memory."""
+        args = self.train_tiny(freeze=["conv.bias"], optimizer={"type": "Adam", "amsgrad": True})
+        out = json.loads(self.cnnc("info", *args, "--json").stdout)
+        self.assertEqual(out["layers"][0]["trained"], "in part")
+        self.assertEqual(out["training"]["state"]["optimizer"], 3 * 45 * 4)
+        self.assertEqual(out["training"]["saved"]["optimizer_bytes"], 3 * 2 * 4)
+        transfer = EXAMPLES / "transfer_resnet18"
+        args = [str(transfer / "transfer.json"), "--train", "--recipe", str(transfer / "frozen.json")]
+        j = json.loads(self.cnnc("info", *args, "--json").stdout)
+        total, t = j["parameters"], j["training"]
+        self.assertEqual((t["trained_parameters"], t["frozen_parameters"]), (1290, total - 1290))
+        self.assertEqual(t["saved"]["optimizer_bytes"], 8 * (total - 1290))
+        self.assertEqual(t["saved"]["gradient_bytes"], 4 * (total - 1290))
+        self.assertGreater(t["saved"]["workspace_bytes"], 0)
+
+    def test_info_training_unknown(self):
+        """Where the model cannot be trained without `freeze`, nobody knows what freezing saves."""
+        (self.dir / "root.cnnir").write_text("""graph @root(%x: f32[N,4]) batch 1 {
+  %a = param f32[4,4] @"a.weight"
+  %b = param f32[3,4] @"b.weight"
+  %p = linear %x, %a : f32[N,4]
+  %q = rsqrt %p {eps=1} : f32[N,4]
+  %r = linear %q, %b : f32[N,3]
+  return %r as "logits"
+}
+""")
+        (self.dir / "r.json").write_text(json.dumps({"format": "cnnc-recipe/1", "freeze": ["a"]}))
+        args = ["root.cnnir", "--train", "--recipe=r.json"]
+        r = self.cnnc("info", *args)
+        self.assertIn("what freezing saves is not known: without it the recipe does not compile\n", r.stdout)
+        self.assertEqual(r.stderr, "")
+        self.assertNotIn("saved", json.loads(self.cnnc("info", *args, "--json").stdout)["training"])
+        self.cnnc(*args, "--init-seed=1", "--emit=header", "-q", "-o", "t.h")
+        self.assertIn("ROOT_FROZEN 16 /* and that are not */", (self.dir / "t.h").read_text())
+
+    def test_info_training_files(self):
+        """Dumps of a training: each graph counts the same, loops say what they do not tell."""
+        args = self.train_tiny(freeze=["conv"])
+        want = json.loads(self.cnnc("info", *args, "--json").stdout)
+        self.cnnc(*args, "--dump-dir=dump", "--print-after=plan")
+        for p in sorted((self.dir / "dump").iterdir())[1:]:
+            r = json.loads(self.cnnc("info", str(p), "--json").stdout)
+            t, text = r["training"], self.cnnc("info", str(p)).stdout
+            for key in ("state_bytes", "state", "workspace"):
+                self.assertEqual(t[key], want["training"][key], p.name)
+            self.assertEqual((r["steps"], r["evaluation_steps"]), (want["steps"], want["evaluation_steps"]), p.name)
+            again = self.cnnc("info", str(p), "--train", status=1).stderr
+            if p.read_text().startswith("module"):
+                self.assertIn("it does not tell layers, FLOPs and what is frozen\n", text)
+                self.assertNotIn("flops", t)
+                self.assertIn("not from loop IR", again)
+                continue
+            for key in ("trained_parameters", "frozen_parameters", "flops"):
+                self.assertEqual(t[key], want["training"][key], p.name)
+            self.assertIn("\napply:\nlayer ", text)
+            self.assertIn("autodiff has done its work on this graph", again)
+            self.assertIn(f"a step of 3: forward {446 * 3 // 2},", self.cnnc("info", str(p), "--batch=3").stdout)
+
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
