@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -288,6 +289,43 @@ def negated(path, source):
         data[i] ^= 0x80
     with open(path, "wb") as f:
         f.write(data)
+
+
+def frozen():
+    """Training on a frozen trunk with batch norms, embedded and from a file; the head starts afresh, in the state."""
+    transfer = os.path.join(ROOT, "examples", "transfer_resnet18", "transfer.json")
+    recipe = transfer.replace("transfer.json", "frozen.json")
+    run(CNNC, transfer, "--train", "--init-seed", "1", "--name", "all", "--emit=header", "-o", "all.h")
+    with open("all.h") as f:
+        shapes = re.findall(r'/\* "([^"/]+)" f32\[([\d,]+)\] \*/', f.read())
+    trunk = [(name, list(map(int, dims.split(",")))) for name, dims in shapes if not name.startswith("fc.")]
+    for seed in 1, 2:
+        write_trunk("trunk%d.safetensors" % seed, trunk, seed)
+    options = ["--train", "--recipe", recipe, "--weights", "trunk1.safetensors"]
+    net = compile_net("net", *options, model=transfer)
+    outside = compile_net("outside", *options, "--external-weights", model=transfer)
+    run(build("frozen", [net, outside]), "trunk1.safetensors", "trunk2.safetensors")
+
+
+def write_trunk(path, tensors, seed):
+    """Weights that keep the size of what flows through, and statistics to be folded."""
+    draw = random.Random(seed)
+    header, data = {}, b""
+    for name, dims in tensors:
+        count, fan_in = 1, 1
+        for i, d in enumerate(dims):
+            count, fan_in = count * d, fan_in * (d if i else 1)
+        if len(dims) == 1:
+            middle = 0 if name.endswith(("bias", "mean")) else 1
+            values = [middle + draw.uniform(-0.3, 0.3) for _ in range(count)]
+        else:
+            values = [draw.gauss(0, (2 / fan_in) ** 0.5) for _ in range(count)]
+        raw = struct.pack("<%df" % count, *values)
+        header[name] = {"dtype": "F32", "shape": dims, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def cpu():
