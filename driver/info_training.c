@@ -106,7 +106,7 @@ static int64_t alignment(const Report *r) {
 /* ---- Text ---- */
 
 static void print_bytes(Arena *a, const char *what, int64_t bytes) {
-    printf("%-12s%12s bytes\n", what, info_grouped(a, bytes));
+    printf("%-12s %11s bytes\n", what, info_grouped(a, bytes));
 }
 
 static const char *flops_text(Arena *a, double v) {
@@ -128,7 +128,7 @@ void info_training_saved(const Compile *c) {
     print_bytes(a, "  optimizer", s.optimizer);
     print_bytes(a, "  gradients", s.gradients);
     print_bytes(a, "  workspace", s.workspace);
-    printf("%-12s%12s a step, %.1f%%\n", "  FLOPs", flops_text(a, s.flops), 100 * s.flops / (step + s.flops));
+    printf("%-12s %11s a step, %.1f%%\n", "  FLOPs", flops_text(a, s.flops), 100 * s.flops / (step + s.flops));
 }
 
 void info_training_workspace(const LoopModule *m, Arena *a) {
