@@ -131,9 +131,10 @@ static FreshStart fresh_start(const Compile *c) {
                         .seed = c->recipe->fit.seed};
 }
 
-/* Is more asked for than to look at IR, or to make one IR of another? */
+/* Is more asked for than to look at IR, to count it, or to make one IR of another? */
 static bool is_whole(const Compile *c) {
-    return c->o->command != CMD_COMPILE || c->needs_object || c->o->train;
+    const bool looks = c->o->command == CMD_COMPILE || c->o->command == CMD_INFO;
+    return !looks || c->needs_object || c->o->train;
 }
 
 static void advise(const Compile *c) {

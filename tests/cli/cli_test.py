@@ -686,16 +686,14 @@ class Cli(unittest.TestCase):
             for key in ("state_bytes", "state", "workspace"):
                 self.assertEqual(t[key], want["training"][key], p.name)
             self.assertEqual((r["steps"], r["evaluation_steps"]), (want["steps"], want["evaluation_steps"]), p.name)
-            again = self.cnnc("info", str(p), "--train", status=1).stderr
+            self.assertIn("[training-dump]", self.cnnc("info", str(p), "--train", status=1).stderr)
             if p.read_text().startswith("module"):
                 self.assertIn("it does not tell layers, FLOPs and what is frozen\n", text)
                 self.assertNotIn("flops", t)
-                self.assertIn("not from loop IR", again)
                 continue
             for key in ("trained_parameters", "frozen_parameters", "flops"):
                 self.assertEqual(t[key], want["training"][key], p.name)
             self.assertIn("\napply:\nlayer ", text)
-            self.assertIn("autodiff has done its work on this graph", again)
             self.assertIn(f"a step of 3: forward {446 * 3 // 2},", self.cnnc("info", str(p), "--batch=3").stdout)
 
 

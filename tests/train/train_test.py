@@ -861,7 +861,7 @@ class Refusals(Base):
         """What the training pipeline dumps is for reading, whatever the level and the command."""
         for stop in ("autodiff", "layout", "lower", "plan"):
             subprocess.run([CNNC, "net.json", "--train", f"--stop-after={stop}", "-q", "-o", "t.cnnir"], cwd=self.dir, check=True)
-            for args in (["t.cnnir"], ["t.cnnir", "--train"], ["t.cnnir", "--emit=asm"], ["run", "t.cnnir"], ["info", "t.cnnir"],
+            for args in (["t.cnnir"], ["t.cnnir", "--train"], ["t.cnnir", "--emit=asm"], ["run", "t.cnnir"], ["info", "t.cnnir", "--train"],
                          ["bench", "t.cnnir"], ["verify", "t.cnnir"], ["train", "t.cnnir", "--data", "idx"]):
                 with self.subTest(stop=stop, args=args):
                     r = subprocess.run([CNNC, *args], cwd=self.dir, capture_output=True, text=True)
