@@ -128,7 +128,8 @@ void info_training_saved(const Compile *c) {
     print_bytes(a, "  optimizer", s.optimizer);
     print_bytes(a, "  gradients", s.gradients);
     print_bytes(a, "  workspace", s.workspace);
-    printf("%-12s %11s a step, %.1f%%\n", "  FLOPs", flops_text(a, s.flops), 100 * s.flops / (step + s.flops));
+    printf("%-12s %11s a step, %.1f%%\n", "  FLOPs", flops_text(a, s.flops),
+           100 * s.flops / (step + s.flops));
 }
 
 void info_training_workspace(const LoopModule *m, Arena *a) {
