@@ -202,8 +202,8 @@ def steps():
 def recompute():
     """Random nets under the least budget that can be met: the bits of no budget, in less memory."""
     smaller = 0
-    for seed in range(8):
-        how = random_net(seed), recipe(optimizer=OPTIMIZERS[seed % 5])
+    for seed in range(5):
+        how = random_net(seed), recipe(optimizer=OPTIMIZERS[seed])
         trainer(*how)
         most = workspace()
         run(build("steps", ["net.o"]), "want")
@@ -217,13 +217,13 @@ def recompute():
         smaller += workspace() < most
         trainer(*how, "--memory-budget", str(most))
         check(workspace() == most, "a budget that all fits in changes the object")
-    check(smaller >= 6, "only %d of 8 nets take less memory" % smaller)
+    check(smaller >= 4, "only %d of 5 nets take less memory" % smaller)
 
 
 def accumulate():
     """Two accumulated halves of a batch, as docs/api.md and docs/runtime.md have them."""
     how = recipe(optimizer={"type": "SGD", "lr": 0.5}, clip={"type": "norm", "max_norm": 1e-3})
-    for seed in range(4):
+    for seed in range(3):
         for noise in (True, False):
             trainer(random_net(seed, noise), how, batch=14)
             run(build("accumulate", ["net.o"], *([] if noise else ["-DWHOLE"])))
