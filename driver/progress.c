@@ -154,7 +154,10 @@ void progress_report(const Compile *c, const cnnrt_fit_result *r, const cnnrt_da
     print_confusion(c, r, valid);
     printf("%lld epochs, %lld steps", (long long)r->epochs, (long long)r->steps);
     print_validation(r->val_loss, r->val_accuracy, top5 ? r->val_top5 : (double)NAN);
-    if (r->kept_epoch > 0 && r->kept_epoch != r->epochs) {
+    if (r->kept_epoch == 0 && r->steps > 0)
+        printf("these are the weights of step %lld, amid epoch %lld\n", (long long)r->steps,
+               (long long)r->epochs + 1);
+    else if (r->kept_epoch > 0 && r->kept_epoch != r->epochs) {
         printf("these are the weights of epoch %lld, the best", (long long)r->kept_epoch);
         print_validation(r->kept_val_loss, r->kept_val_accuracy, top5 ? r->kept_val_top5 : (double)NAN);
     }

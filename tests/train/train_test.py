@@ -176,6 +176,20 @@ class Resume(Base):
             self.assertEqual(b"weights: w.safetensors" in report, status == 0)
             (self.dir / "w.safetensors").unlink()
 
+    def test_report_of_an_interrupt(self):
+        """Weights of no epoch's end are called by their step."""
+        samples.write_idx(self.dir / "idx", train=600)
+        recipe = self.recipe(batch_size=1, epochs=1000)
+        p = subprocess.Popen(self.command("-r", recipe, "--log", "l.jsonl", "-s", "w.safetensors"), cwd=self.dir, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.wait_for_log(p, 3000)
+        p.send_signal(signal.SIGINT)
+        out = p.communicate(timeout=60)[0]
+        self.assertEqual(p.returncode, INTERRUPTED)
+        stop = self.log()[-1]
+        amid = f'these are the weights of step {stop["step"]}, amid epoch {stop["epoch"] + 1}\nweights: w.safetensors\n'
+        self.assertEqual(out.endswith(amid), stop["step"] % 600 != 0, out)
+
     def test_second_interrupt(self):
         """While the first waits for the step to end, the second kills, whichever they are."""
         samples.write_idx(self.dir / "big", train=1024, test=0, height=64, width=64)
