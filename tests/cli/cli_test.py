@@ -576,6 +576,9 @@ class Cli(unittest.TestCase):
         (self.dir / "noweights.json").write_text(pathlib.Path(LENET).read_text().replace('"weights"', '"$weights"')
                                                  .replace('"$weights": "lenet5.safetensors",', ""))
         self.cnnc("info", "noweights.json")
+        self.cnnc(LENET, "--stop-after=fuse", "-o", "fused.cnnir")  # what rides along counts with its node
+        flops = [json.loads(self.cnnc("info", name, "--json").stdout)["flops"] for name in (LENET, "fused.cnnir")]
+        self.assertEqual(*flops)
 
     # ---- What a training takes ----
 
