@@ -1,8 +1,9 @@
 /* Direct convolution over channel blocks: `pixels` x `vectors` accumulators stay in registers while the
- * reduction runs over input blocks, kernel rows, kernel columns and the channels of a block. The input
- * carries its zero border in memory, so there are no edge cases; a planar input (few channels) is read as it
- * lies. Weights: [oc group][ic block][kh][kw][ic][vectors * lanes], planar [oc group][kh][kw][ic][vectors *
- * lanes].
+ * reduction runs over input blocks, kernel rows, kernel columns and the channels of a block. A long reduction
+ * is cut into runs, whose sums are added up in scratch: f32's rounding grows with the length of a run. The
+ * input carries its zero border in memory, so there are no edge cases; a planar input (few channels) is read
+ * as it lies. Weights: [oc group][ic block][kh][kw][ic][vectors * lanes], planar [oc
+ * group][kh][kw][ic][vectors * lanes].
  *
  * The gradient of the input is the same over the gradient of the output. Of a strided convolution only every
  * stride-th tap meets an output, and which ones depends on the input's row and column modulo the stride:
@@ -18,6 +19,8 @@ typedef struct Axis {
     int64_t out_step, phase;
 } Axis;
 
+enum { RUN = 288 }; /* terms that are added one after the other, unless a block of channels has more */
+
 typedef struct Conv {
     LowerKernel *lk;
     const Conv2dAttrs *at;
@@ -31,15 +34,18 @@ typedef struct Conv {
     int64_t phases[2];
     Type flat[16];        /* types seen as one row, for 1x1 convolutions */
     Idx n, oc_group, row; /* of the tile being built */
-    uint32_t partial;     /* sums between reduction blocks: [row of the task][column][vector], if ic_block */
-    Idx first_row, first_ic, end_ic;
+    /* Sums of the runs so far, from (partial_row, partial_column) on: [row][column][vector]. With ic_block,
+     * of all rows of the task; else of a tile. */
+    uint32_t partial;
+    Idx partial_row, partial_column;
+    Idx first_row, first_ic, end_ic; /* ic: in blocks */
 } Conv;
 
 /* Where a pixel's partial sums stand. */
 static Idx partial_at(Conv *cv, Idx ow, Idx v) {
     LBuild *b = &cv->lk->b;
-    Idx row = lb_sub(b, cv->row, cv->first_row);
-    Idx pixel = lb_add(b, lb_mulc(b, row, cv->axis[1].count), ow);
+    Idx row = lb_sub(b, cv->row, cv->partial_row), column = lb_sub(b, ow, cv->partial_column);
+    Idx pixel = lb_add(b, lb_mulc(b, row, cv->axis[1].count), column);
     return lb_mulc(b, lb_add(b, lb_mulc(b, pixel, cv->ch->vectors), v), cv->lk->lanes);
 }
 
@@ -111,27 +117,26 @@ static LVal start_value(Conv *cv, Idx v) {
                    lb_mulc(b, lb_add(b, lb_mulc(b, cv->oc_group, cv->ch->vectors), v), lk->lanes));
 }
 
-static void init_tile(Conv *cv, uint32_t acc, int64_t pixels) {
+/* Sets the tile to the bias, or to zero. */
+static void init_tile(Conv *cv, uint32_t acc, int64_t pixels, bool bias) {
     LBuild *b = &cv->lk->b;
     int64_t V = cv->ch->vectors;
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, V), 1);
-    LVal start = start_value(cv, v);
+    LVal start = bias ? start_value(cv, v) : lb_const(b, cv->vec, 0);
     Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     lb_store(b, acc, lb_add(b, lb_mulc(b, p, V), v), start);
     lb_end(b);
     lb_end(b);
 }
 
-/* Tiles between reduction blocks: from and to the partial sums. */
-static void move_partial(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0, bool load) {
+/* A run's sums are added to those of the runs before. */
+static void add_partial(Conv *cv, uint32_t acc, int64_t pixels, Idx ow0) {
     LBuild *b = &cv->lk->b;
     Idx p = lb_for(b, FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
     Idx at = partial_at(cv, lb_add(b, ow0, p), v), a = lb_add(b, lb_mulc(b, p, cv->ch->vectors), v);
-    if (load)
-        lb_store(b, acc, a, lb_load(b, cv->vec, cv->partial, at));
-    else
-        lb_store(b, cv->partial, at, lb_load(b, cv->vec, acc, a));
+    LVal before = lb_load(b, cv->vec, cv->partial, at);
+    lb_store(b, cv->partial, at, lb_op2(b, LOP_ADD, before, lb_load(b, cv->vec, acc, a)));
     lb_end(b);
     lb_end(b);
 }
@@ -147,7 +152,7 @@ static void store_pixels(Conv *cv, int64_t pixels, Idx ow0, const uint32_t *acc)
     bool guard = cv->groups_of_oc * V > cv->out_blocks;
     if (guard)
         lb_if(b, IF_LT, block, lb_c(b, cv->out_blocks));
-    Idx p = lb_for(b, acc ? FOR_UNROLL : FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
+    Idx p = lb_for(b, cv->ch->ic_block ? FOR_SERIAL : FOR_UNROLL, "p", lb_c(b, 0), lb_c(b, pixels), 1);
     const Axis *rows = &cv->axis[0], *columns = &cv->axis[1];
     Idx ow = lb_add(b, ow0, p), at[2] = {cv->row, ow};
     at[0] = lb_addc(b, lb_mulc(b, at[0], rows->out_step), rows->phase);
@@ -163,36 +168,80 @@ static void store_pixels(Conv *cv, int64_t pixels, Idx ow0, const uint32_t *acc)
     lb_end(b);
 }
 
-static void reduce_tile(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0) {
+/* Channel blocks [first, end). */
+static void reduce_blocks(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0, Idx first,
+                          Idx end) {
     LBuild *b = &cv->lk->b;
-    int64_t block = cv->ch->block;
-    if (!cv->axis[0].taps || !cv->axis[1].taps) /* a phase that no output saw */
-        return;
-    if (!block) {
-        reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, 0), cv->ic);
-        return;
-    }
-    Idx icb = lb_for(b, FOR_NOUNROLL, "icb", cv->first_ic, cv->end_ic, 1);
-    reduce_block(cv, acc, wreg, pixels, ow0, lb_mulc(b, icb, block), block);
+    Idx icb = lb_for(b, FOR_NOUNROLL, "icb", first, end, 1);
+    reduce_block(cv, acc, wreg, pixels, ow0, lb_mulc(b, icb, cv->ch->block), cv->ch->block);
     lb_end(b);
-    if (cv->ic % block)
-        reduce_block(cv, acc, wreg, pixels, ow0, lb_c(b, cv->ic - cv->ic % block), cv->ic % block);
+}
+
+/* The channels that are no whole block. */
+static void reduce_rest(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0) {
+    int64_t rest = cv->ch->block ? cv->ic % cv->ch->block : cv->ic;
+    if (rest)
+        reduce_block(cv, acc, wreg, pixels, ow0, lb_c(&cv->lk->b, cv->ic - rest), rest);
+}
+
+/* Channel blocks of a run; 0: the reduction is one run. */
+static int64_t run_blocks(const Conv *cv) {
+    const Choice *ch = cv->ch;
+    const int64_t terms = cv->axis[0].taps * cv->axis[1].taps * ch->block;
+    if (!terms)
+        return 0;
+    const int64_t blocks = terms < RUN ? RUN / terms : 1;
+    return ch->ic_block || blocks * ch->block < cv->ic ? blocks : 0;
+}
+
+static void reduce_runs(Conv *cv, uint32_t acc, uint32_t wreg, int64_t pixels, Idx ow0, int64_t blocks) {
+    LBuild *b = &cv->lk->b;
+    Idx run = lb_for(b, FOR_NOUNROLL, "run", cv->first_ic, cv->end_ic, blocks);
+    init_tile(cv, acc, pixels, false);
+    reduce_blocks(cv, acc, wreg, pixels, ow0, run, lb_min(b, lb_addc(b, run, blocks), cv->end_ic));
+    add_partial(cv, acc, pixels, ow0);
+    lb_end(b);
+    if (cv->ic % cv->ch->block) {
+        init_tile(cv, acc, pixels, false);
+        reduce_rest(cv, acc, wreg, pixels, ow0);
+        add_partial(cv, acc, pixels, ow0);
+    }
+}
+
+/* The sums of `count` pixels begin with the bias. */
+static void start_partial(Conv *cv, int64_t count, Idx ow0) {
+    LBuild *b = &cv->lk->b;
+    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
+    LVal start = start_value(cv, v);
+    Idx p = lb_for(b, FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, count), 1);
+    lb_store(b, cv->partial, partial_at(cv, lb_add(b, ow0, p), v), start);
+    lb_end(b);
+    lb_end(b);
 }
 
 static void build_tile(Conv *cv, int64_t pixels, Idx ow0) {
     LBuild *b = &cv->lk->b;
-    int64_t V = cv->ch->vectors;
+    int64_t V = cv->ch->vectors, blocks = run_blocks(cv);
     uint32_t acc = lb_alloc(b, LB_REG, "acc", cv->vec, pixels * V);
     uint32_t wreg = lb_alloc(b, LB_REG, "w", cv->vec, V);
-    if (cv->ch->ic_block)
-        move_partial(cv, acc, pixels, ow0, true);
-    else
-        init_tile(cv, acc, pixels);
-    reduce_tile(cv, acc, wreg, pixels, ow0);
-    if (cv->ch->ic_block)
-        move_partial(cv, acc, pixels, ow0, false);
-    else
+    if (cv->ch->ic_block) {
+        reduce_runs(cv, acc, wreg, pixels, ow0, blocks);
+    } else if (blocks) {
+        cv->partial = lb_alloc(b, LB_SCRATCH, "partial", (LType){DT_F32, 1}, pixels * V * cv->lk->lanes);
+        cv->partial_row = cv->row;
+        cv->partial_column = ow0;
+        start_partial(cv, pixels, ow0);
+        reduce_runs(cv, acc, wreg, pixels, ow0, blocks);
+        store_pixels(cv, pixels, ow0, NULL);
+    } else {
+        init_tile(cv, acc, pixels, true);
+        if (cv->axis[0].taps && cv->axis[1].taps) { /* else a phase that no output saw */
+            if (cv->ch->block)
+                reduce_blocks(cv, acc, wreg, pixels, ow0, cv->first_ic, cv->end_ic);
+            reduce_rest(cv, acc, wreg, pixels, ow0);
+        }
         store_pixels(cv, pixels, ow0, &acc);
+    }
 }
 
 /* A phase of a row in tiles whose widths differ by at most one. */
@@ -253,13 +302,7 @@ static void for_rows(Conv *cv, Idx end, RowBuilder *build) {
 }
 
 static void start_row(Conv *cv) {
-    LBuild *b = &cv->lk->b;
-    Idx v = lb_for(b, FOR_UNROLL, "v", lb_c(b, 0), lb_c(b, cv->ch->vectors), 1);
-    LVal start = start_value(cv, v);
-    Idx p = lb_for(b, FOR_SERIAL, "p", lb_c(b, 0), lb_c(b, cv->axis[1].count), 1);
-    lb_store(b, cv->partial, partial_at(cv, p, v), start);
-    lb_end(b);
-    lb_end(b);
+    start_partial(cv, cv->axis[1].count, lb_c(&cv->lk->b, 0));
 }
 
 static void finish_row(Conv *cv) {
@@ -267,13 +310,15 @@ static void finish_row(Conv *cv) {
 }
 
 /* A block of input channels for all rows of the task, so that its weights come from the nearest cache; the
- * sums wait in scratch meanwhile. The order of additions stays that of one pass. */
+ * sums wait in scratch meanwhile. */
 static void build_blocked_reduction(Conv *cv, Idx end) {
     LBuild *b = &cv->lk->b;
     const Choice *ch = cv->ch;
     int64_t step = ch->ic_block / ch->block;
     cv->partial = lb_alloc(b, LB_SCRATCH, "partial", (LType){DT_F32, 1},
                            ch->rows * cv->axis[1].count * ch->vectors * cv->lk->lanes);
+    cv->partial_row = cv->first_row;
+    cv->partial_column = lb_c(b, 0);
     for_rows(cv, end, start_row);
     cv->first_ic = lb_for(b, FOR_SERIAL, "ics", lb_c(b, 0), lb_c(b, cv->ic / ch->block), step);
     cv->end_ic = lb_addc(b, cv->first_ic, step);
