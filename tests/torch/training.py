@@ -6,27 +6,27 @@ and run freely from the same start, the losses stay as near to PyTorch's in f64 
 
 A gradient has kinks: where a ReLU's input passes 0, or the largest value of a max pool changes its place, it jumps.
 A step so close to one that f32's rounding decides on which side it is has no gradient that f32 code could be held to,
-PyTorch's no more than ours. So a parameter whose gradient is further off than the limit must be explained: some
-f64 gradient at parameters and inputs that differ from the step's by f32's rounding (ROUNDING, relative) lies at least a
-third as far from the step's own. One set of draws serves all parameters of a step; a gradient that is off by more than
-three times what any of DRAWS draws shows is a failure, and so are kinks at more than half of the steps.
-
-A free run that meets a kink goes another way from there. Whether PyTorch's f32 meets the same one is luck: should it not,
-its distance is the largest of its runs that add up in other orders (VARIANTS), each of them as much PyTorch's f32.
+PyTorch's no more than ours; and a free run goes another way from there. So what is further off than the limit must be
+explained: within the same limit of PyTorch's f64 when that decides as our code did (kinks.py), where each decision that
+is not f64's own is one that f32 cannot tell, by how far PyTorch's f32 is off at the same place. PyTorch's own distance
+is then that from f64 deciding as its f32 did. What our code decided is read from code compiled with more outputs, which
+must have the same bits in loss and gradients.
 """
 
 import copy
+import os
 import sys
 
 import torch
-from torch import nn
+from torch import fx, nn
 
+import kinks
 from common import SimpleCNN, as_bytes, check, native, set_state, state, training, workplace
 from train_lenet5 import LeNet5
 
 THREADS = 2
 LOSS, GRADIENT, FREE = 1e-5, 1e-4, 3.0
-ROUNDING, DRAWS = 4e-7, 64
+ROUNDING = 4e-7
 
 
 class LogitLeNet5(LeNet5):
@@ -90,7 +90,7 @@ NETS = {
     "simplecnn": (SimpleCNN, [1, 28, 28], ADAM, 16),
     "lenet5": (LogitLeNet5, [1, 28, 28], SGD, 16),
     "resnet": (SmallResNet, [3, 32, 32], SGD, 16),
-    "vgg11": (VGG11, [3, 32, 32], {**SGD, "lr": 0.01}, 8),
+    "vgg11": (VGG11, [3, 32, 32], {**SGD, "lr": 1e-3}, 8),
 }
 
 
@@ -108,100 +108,167 @@ def batches(shape, batch, steps):
         yield (patterns[labels] + 0.5 * torch.randn(batch, *shape)), labels
 
 
-def gradients(module, x, labels, dtype):
-    m = copy.deepcopy(module).to(dtype).train()
-    loss = nn.functional.cross_entropy(m(x.to(dtype)), labels)
-    loss.backward()
-    return loss.item(), {k: p.grad for k, p in m.named_parameters()}
+class Theirs:
+    """PyTorch's own training of a copy of the module, in one precision."""
+
+    def __init__(self, module, recipe, dtype):
+        self.module, self.dtype = copy.deepcopy(module).to(dtype).train(), dtype
+        self.traced, self.optimizer = fx.symbolic_trace(self.module), optimizer(recipe, self.module.parameters())
+
+    def backward(self, x, labels, told=None):
+        """(loss, the run: its decisions and what it decided on); gradients are then those of .module."""
+        self.module.zero_grad()
+        run = kinks.Run(self.traced, told)
+        loss = nn.functional.cross_entropy(run.run(x.to(self.dtype)), labels)
+        loss.backward()
+        return loss.item(), run
+
+    def step(self, x, labels, told=None):
+        loss, run = self.backward(x, labels, told)
+        self.optimizer.step()
+        return loss, run
+
+    def gradients(self):
+        return {k: p.grad.double() for k, p in self.module.named_parameters()}
 
 
-def explain(module, x, labels, exact, errors):
-    """Those of `errors` (largest error by parameter) that no kink explains, with the largest jump seen."""
-    seen, generator = {name: 0.0 for name in errors}, torch.Generator().manual_seed(100)
-    noise = lambda t: 1 + ROUNDING * torch.randn(t.shape, generator=generator, dtype=torch.float64)
-    for _ in range(DRAWS):
-        near = copy.deepcopy(module).double()
-        with torch.no_grad():
-            for p in near.parameters():
-                p.mul_(noise(p))
-        _, grads = gradients(near, x.double() * noise(x), labels, torch.float64)
-        for name in seen:
-            seen[name] = max(seen[name], (grads[name] - exact[name]).abs().max().item())
-        if all(seen[name] >= errors[name] / FREE for name in seen):
-            break
-    return {name: jump for name, jump in seen.items() if jump < errors[name] / FREE}
+def once(module, x, labels, dtype, told=None):
+    """(loss, gradients, run) of PyTorch at the module's state."""
+    t = Theirs(module, ADAM, dtype)
+    loss, run = t.backward(x, labels, told)
+    return loss, t.gradients(), run
 
 
-def one_step(model, module, x, labels, worst):
+class Watched:
+    """The same model compiled so that it shows its decisions."""
+
+    def __init__(self, directory, name, module, example, recipe):
+        self.traced = fx.symbolic_trace(module)
+        os.mkdir(directory)
+        recipe = {**recipe, "loss": {"type": "CrossEntropyLoss", "output": "output"}}
+        self.model = training(directory, name, kinks.watched(module), example, recipe)
+
+    def step(self, which, x, labels):
+        """(loss, decisions)"""
+        loss, raw = self.model.call(which, len(x), [as_bytes(x)], [as_bytes(labels)], threads=THREADS)
+        values = {}
+        for i, data in enumerate(raw):
+            t = self.model.d.outputs[i]
+            shape = [len(x)] + t.dim[1 : t.rank]
+            values[t.name.decode()] = torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(shape)
+        return loss, kinks.decisions(self.traced, values)
+
+
+def check_margins(run, single, near, worst):
+    """f64's run obeyed decisions of ours; `near` obeyed those of `single`, PyTorch's in f32."""
+    for name, (count, far) in run.margins().items():
+        off = (single.inputs[name].double() - near.inputs[name]).abs().max().item()
+        worst["decisions"] += count
+        if count:
+            worst["margin"] = max(worst["margin"], far / (off or 1e-300))
+        check(far <= FREE * off, "%s: %d decisions are not f64's; one is clear by %.2e, where PyTorch's f32 is off by %.2e"
+              % (name, count, far, off))
+
+
+def beyond(ours, single, near, exact):
+    """{parameter: (error, PyTorch's f32 error)} where our gradients are too far from `exact`; `near` is to `single`, f32,
+    what exact is to ours. And the largest relative error of the others."""
+    # A gradient that is zero, of a bias before a batch norm, is known no better than what cancels in it.
+    floor = ROUNDING * max(g.abs().max().item() for g in exact.values())
+    far, worst = {}, 0.0
+    for name, g in exact.items():
+        error, own = (ours[name] - g).abs().max().item(), (single[name] - near[name]).abs().max().item()
+        scale = g.abs().max().item()
+        if error <= GRADIENT * scale:
+            worst = max(worst, error / scale)
+        elif error > max(FREE * own, floor):
+            far[name] = (error, own)
+    return far, worst
+
+
+def explain(watched, module, x, labels, ours, loss, worst):
+    """The step's gradients against f64 that decides as our code did."""
+    set_state(watched.model, module)
+    watched.model.zero_grad()
+    same, made = watched.step("backward", x, labels)
+    for name, g in ours.items():
+        check(torch.equal(state(watched.model, native.GRAD, "grad/" + name, g).double(), g) and same == loss,
+              "code that shows its decisions has other bits: " + name)
+    _, single, single_run = once(module, x, labels, torch.float32)
+    _, near, near_run = once(module, x, labels, torch.float64, single_run.made)
+    _, exact, run = once(module, x, labels, torch.float64, made)
+    check_margins(run, single_run, near_run, worst)
+    far, _ = beyond(ours, single, near, exact)
+    for name, (error, own) in far.items():
+        check(False, "gradient of %s: off by %.2e from f64 that decides alike; PyTorch's f32 by %.2e" % (name, error, own))
+
+
+def one_step(model, watched, module, x, labels, worst):
     """Loss and gradients from PyTorch's state at this step."""
     set_state(model, module)
     model.zero_grad()
     loss, _ = model.call("backward", len(x), [as_bytes(x)], [as_bytes(labels)], threads=THREADS)
-    want, grads = gradients(module, x, labels, torch.float32)
-    exact, exact_grads = gradients(module, x, labels, torch.float64)
+    want, single, _ = once(module, x, labels, torch.float32)
+    exact, grads, _ = once(module, x, labels, torch.float64)
     error = abs(loss - exact) / abs(exact)
     worst["loss"] = max(worst["loss"], error)
     check(error <= max(LOSS, FREE * abs(want - exact) / abs(exact)),
           "loss %.9g, PyTorch has %.9g: %.2e" % (loss, exact, error))
-    # A gradient that is zero, of a bias before a batch norm, is known no better than what cancels in it.
-    floor = ROUNDING * max(g.abs().max().item() for g in exact_grads.values())
-    far = {}
-    for name, g in exact_grads.items():
-        error = (state(model, native.GRAD, "grad/" + name, g).double() - g).abs().max().item()
-        own, scale = (grads[name].double() - g).abs().max().item(), g.abs().max().item()
-        if error <= GRADIENT * scale:
-            worst["gradient"] = max(worst["gradient"], error / scale)
-        elif error > max(FREE * own, floor):
-            far[name] = error
-    worst["kinks"] += len(far) > 0
-    for name, jump in (explain(module, x, labels, exact_grads, far) if far else {}).items():
-        check(False, "gradient of %s: off by %.2e; PyTorch's f32 by %.2e; the largest jump near by is %.2e"
-              % (name, far[name], (grads[name] - exact_grads[name]).abs().max().item(), jump))
+    ours = {name: state(model, native.GRAD, "grad/" + name, g).double() for name, g in grads.items()}
+    far, near = beyond(ours, single, grads, grads)
+    worst["gradient"] = max(worst["gradient"], near)
+    if far:
+        worst["kinks"] += 1
+        explain(watched, module, x, labels, ours, loss, worst)
 
 
-def run_freely(module, recipe, data, dtype=torch.float32, flip=False, fast=True):
-    """The losses of PyTorch's own training."""
-    m, losses = copy.deepcopy(module).to(dtype).train(), []
-    stepper = optimizer(recipe, m.parameters())
+def no_figures():
+    return {"loss": 0.0, "gradient": 0.0, "kinks": 0, "decisions": 0, "margin": 0.0}
+
+
+def from_states(model, watched, module, recipe, data, name):
+    worst, theirs = no_figures(), Theirs(module, recipe, torch.float32)
     for x, labels in data:
-        stepper.zero_grad()
-        with torch.backends.mkldnn.flags(enabled=fast):
-            x, labels = (x.flip(0), labels.flip(0)) if flip else (x, labels)
-            loss = nn.functional.cross_entropy(m(x.to(dtype)), labels)
-            loss.backward()
-        stepper.step()
-        losses.append(loss.item())
-    return losses
+        one_step(model, watched, theirs.module, x, labels, worst)
+        theirs.step(x, labels)
+    print("%s: %d steps from PyTorch's state: loss within %.2e, gradients within %.2e of their largest entry"
+          % (name, len(data), worst["loss"], worst["gradient"]))
+    if worst["kinks"]:
+        print("%s: but for %d steps at kinks: %d decisions are not f64's, clear by %.2g of what PyTorch's f32 is off by"
+              % (name, worst["kinks"], worst["decisions"], worst["margin"]))
+    check(2 * worst["kinks"] <= len(data), "too many steps at a kink")
 
 
-VARIANTS = {"flip": True}, {"fast": False}, {"flip": True, "fast": False}
+def deciding_alike(watched, module, recipe, data, losses, name):
+    """(our distance, PyTorch's f32's): each from the losses of a free run in f64 that decides as it did."""
+    worst, ours, theirs = no_figures(), 0.0, 0.0
+    exact, single, near = (Theirs(module, recipe, dtype) for dtype in (torch.float64, torch.float32, torch.float64))
+    set_state(watched.model, module)
+    for (x, labels), loss in zip(data, losses):
+        same, made = watched.step("train_step", x, labels)
+        check(same == loss, "code that shows its decisions has another loss: %.9g, not %.9g" % (same, loss))
+        want, run = exact.step(x, labels, made)
+        f32, single_run = single.step(x, labels)
+        f64, near_run = near.step(x, labels, single_run.made)
+        ours, theirs = max(ours, abs(loss - want)), max(theirs, abs(f32 - f64))
+        check_margins(run, single_run, near_run, worst)
+    print("%s: f64 that decides alike: %.2e, PyTorch's f32: %.2e; %d decisions are not f64's, clear by %.2g of what "
+          "PyTorch's f32 is off by" % (name, ours, theirs, worst["decisions"], worst["margin"]))
+    return ours, theirs
 
 
-def free_run(model, module, recipe, data, name):
+def free_run(model, watched, module, recipe, data, name):
     """The distance of f32 losses from those of f64, ours and PyTorch's."""
-    distance = lambda losses: max(abs(a - b) for a, b in zip(losses, exact))
-    step = lambda x, y: model.call("train_step", len(x), [as_bytes(x)], [as_bytes(y)], threads=THREADS)[0]
-    exact = run_freely(module, recipe, data(), torch.float64)
-    ours, theirs = distance([step(x, y) for x, y in data()]), distance(run_freely(module, recipe, data()))
-    print("%s: %d free steps: losses within %.2e of PyTorch's in f64; its own f32: %.2e" % (name, len(exact), ours, theirs))
-    if ours > FREE * theirs + 1e-6:
-        others = [distance(run_freely(module, recipe, data(), **v)) for v in VARIANTS]
-        print("%s: PyTorch's f32 with other orders of sums: %s" % (name, ", ".join("%.2e" % d for d in others)))
-        theirs = max(theirs, *others)
-    check(ours <= FREE * theirs + 1e-6, "the losses are too far from PyTorch's in f64")
-
-
-def from_states(model, module, recipe, data, name):
-    worst, steps, stepper = {"loss": 0.0, "gradient": 0.0, "kinks": 0}, 0, optimizer(recipe, module.parameters())
+    losses, ours, theirs = [], 0.0, 0.0
+    exact, single = (Theirs(module, recipe, dtype) for dtype in (torch.float64, torch.float32))
     for x, labels in data:
-        one_step(model, module, x, labels, worst)
-        stepper.zero_grad()
-        nn.functional.cross_entropy(module(x), labels).backward()
-        stepper.step()
-        steps += 1
-    print("%s: %d steps from PyTorch's state: loss within %.2e, gradients within %.2e of their largest entry; "
-          "%d steps at a kink" % (name, steps, worst["loss"], worst["gradient"], worst["kinks"]))
-    check(2 * worst["kinks"] <= steps, "too many steps at a kink")
+        losses.append(model.call("train_step", len(x), [as_bytes(x)], [as_bytes(labels)], threads=THREADS)[0])
+        want = exact.step(x, labels)[0]
+        ours, theirs = max(ours, abs(losses[-1] - want)), max(theirs, abs(single.step(x, labels)[0] - want))
+    print("%s: %d free steps: losses within %.2e of PyTorch's in f64; its own f32: %.2e" % (name, len(data), ours, theirs))
+    if ours > FREE * theirs + 1e-6:
+        ours, theirs = deciding_alike(watched, module, recipe, data, losses, name)
+    check(ours <= FREE * theirs + 1e-6, "the losses are too far from PyTorch's in f64")
 
 
 def main():
@@ -210,12 +277,13 @@ def main():
     torch.set_num_threads(2)
     torch.manual_seed(1)
     module = make().train()
+    data, example, spec = list(batches(shape, batch, steps)), torch.rand(1, *shape), {"optimizer": recipe, "batch_size": batch}
     with workplace() as directory:
-        model = training(directory, name, module, torch.rand(1, *shape), {"optimizer": recipe, "batch_size": batch})
-        data = lambda: batches(shape, batch, steps)
-        from_states(model, copy.deepcopy(module), recipe, data(), name)
+        model = training(directory, name, module, example, spec)
+        watched = Watched(os.path.join(directory, "watched"), name, module, example, spec)
+        from_states(model, watched, module, recipe, data, name)
         set_state(model, module)  # the optimizer's slots are zero still: no step was applied
-        free_run(model, module, recipe, data, name)
+        free_run(model, watched, module, recipe, data, name)
 
 
 if __name__ == "__main__":
