@@ -151,6 +151,19 @@ def gap(got, want):
     return (got.reshape(want.shape).double() - want).abs().max().item() / (want.abs().max().item() or 1.0)
 
 
+def refuses(model, x, target, status, label, entries=("backward", "train_step"), threads=1):
+    """The call is an error, and the state is as it was."""
+    before = bytes(model.block.raw)
+    for entry in entries:
+        try:
+            model.call(entry, len(x), [as_bytes(x)], [as_bytes(target)], threads)
+        except RuntimeError as e:
+            check(str(e) == "%s returned %d" % (entry, status), "%s: %s" % (label, e))
+        else:
+            check(False, "%s: %s is no error" % (label, entry))
+        check(model.block.raw == before, "%s: a refused %s changed the state" % (label, entry))
+
+
 def run(model, x, threads=1):
     """The first output of a loaded model for a batch of images, as a tensor."""
     raw = model.infer(len(x), [export_torch.tensor_bytes(x)], threads)[0]
