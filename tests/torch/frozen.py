@@ -140,6 +140,8 @@ def compare(directory, number, names, optimizer):
     model = training(directory, "frozen%d" % number, net, data[0][0][:1], recipe)
     here = {k for role in (native.PARAM, native.BUFFER) for k in model.names(role)}
     check(here == set(kept(net, names)), "%s: the state has %s" % (label, sorted(here)))
+    frozen = sum(p.numel() for p in freeze(copy.deepcopy(net), names).parameters() if not p.requires_grad)
+    check(model.t.n_frozen == frozen, "%s: %d are frozen, not %d" % (label, model.t.n_frozen, frozen))
     before, worst, theirs = frozen_output(model, *data[0]), 0.0, Theirs(net, names, torch.float32, optimizer)
     for x, labels in data:
         worst = max(worst, from_state(model, theirs.net, names, optimizer, x, labels, label))
