@@ -33,6 +33,7 @@ bool compile_import(Compile *c) {
 bool compile_passes(Compile *c) {
     c->unit = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .loops = c->loaded};
     c->unit.keep_all = c->keep_all;
+    c->unit.exact = c->o->math && !strcmp(c->o->math, "exact");
     c->unit.train = c->recipe ? &c->recipe->train : NULL;
     const PipelineOptions options = {.passes = c->o->passes ? c->o->passes
                                                : c->recipe  ? pipeline_train

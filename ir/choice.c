@@ -1,9 +1,10 @@
 /* The rows of Choice: how the winner of `choose` stands in the text, and what each algorithm needs of it. */
 #include "ir/op.h"
+#include "ir/ops/winograd.h"
 
 #include <stddef.h>
 
-static const char *const algorithms[] = {"none", "direct", "product", "plain", NULL};
+static const char *const algorithms[] = {"none", "direct", "product", "plain", "winograd", NULL};
 
 #define COUNT(field, most)                                                                                   \
     {.name = #field,                                                                                         \
@@ -25,6 +26,8 @@ static const AttrRow rows[] = {
     COUNT(kernel_rows, 64),
     COUNT(kernel_columns, 64),
     COUNT(images, INT32_MAX),
+    COUNT(tile, WINOGRAD_OUT),
+    COUNT(oc_block, 1 << 20),
 };
 
 const AttrTable choice_table = ATTR_TABLE(rows, Choice);
@@ -124,16 +127,48 @@ static const char *weight_fault(const Graph *g, const Node *n) {
     return NULL;
 }
 
+/* Of conv2d, and of conv2d_winograd that layout makes of it. */
+static bool suits_winograd(const Graph *g, const Node *n) {
+    const Type *w = &g->values.data[n->operands[1]].type;
+    const int64_t tile = n->choice->tile, side = w->dim[2].size;
+    const Conv2dAttrs *at = n->attrs;
+    if (!winograd_of(tile) || w->dim[3].size != side)
+        return false;
+    if (n->op == OP_conv2d_winograd)
+        return side == tile + WINOGRAD_TAPS - 1;
+    return side == WINOGRAD_TAPS && at->groups == 1 && at->stride.v[0] == 1 && at->stride.v[1] == 1 &&
+           at->dilation.v[0] == 1 && at->dilation.v[1] == 1;
+}
+
+static const char *winograd_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const Type *w = &g->values.data[n->operands[1]].type;
+    const int64_t group = c->vectors * c->block;
+    if (!suits_winograd(g, n))
+        return "winograd is for 3x3 kernels of one group, without stride and dilation, in tiles of 2 or 4";
+    if (!c->block || c->oc_block % group || c->rows % c->pixels)
+        return "winograd needs a block, rows that are a multiple of pixels, and an oc_block that is one of "
+               "vectors times block";
+    if (c->vectors * c->pixels > MAX_DIRECT_TILE)
+        return intern_f(g->cx, "winograd takes tiles of at most %d vectors, not %lld times %lld",
+                        MAX_DIRECT_TILE, (long long)c->vectors, (long long)c->pixels);
+    double channels = (double)(w->dim[0].size + w->dim[1].size + 2 * group);
+    return (double)c->rows * channels <= 1 << 20
+               ? NULL
+               : "the scratch that winograd needs takes too much memory: choose fewer rows";
+}
+
 const char *choice_fault(const Graph *g, const Node *n) {
     const Choice *c = n->choice;
     const char *why = attr_fault(g->cx, &choice_table, c);
-    bool direct = c->algorithm == ALGO_DIRECT;
-    if (why || (!direct && c->algorithm != ALGO_PRODUCT))
+    bool direct = c->algorithm == ALGO_DIRECT, winograd = c->algorithm == ALGO_WINOGRAD;
+    if (why || (!direct && !winograd && c->algorithm != ALGO_PRODUCT))
         return why;
     const char *name = algorithms[c->algorithm];
     bool weight = direct && n->op == OP_conv2d_backward_weight;
     bool input = direct && n->op == OP_conv2d_backward_input;
-    if (n->op != (direct ? OP_conv2d : OP_linear) && !weight && !input)
+    bool transformed = winograd && n->op == OP_conv2d_winograd;
+    if (n->op != (direct || winograd ? OP_conv2d : OP_linear) && !weight && !input && !transformed)
         return intern_f(g->cx, "%s is no algorithm of %s", name, op_desc(n->op)->name);
     if (n->prologue)
         return intern_f(g->cx, "%s takes no prologue", name);
@@ -145,5 +180,7 @@ const char *choice_fault(const Graph *g, const Node *n) {
         return intern_f(g->cx, "%s needs vectors, pixels and rows, each at least 1", name);
     if (input)
         return backward_fault(g, n);
+    if (winograd)
+        return winograd_fault(g, n);
     return direct ? direct_fault(g, n) : product_fault(g, n);
 }

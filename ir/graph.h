@@ -65,7 +65,7 @@ typedef struct Value {
 
 /* The choice of an algorithm, written by the pass `choose`, read by `layout` and `lower`.
  * Its rows are in choice.c; text: choice {algorithm=direct, vectors=2, pixels=6}. */
-typedef enum Algorithm { ALGO_NONE, ALGO_DIRECT, ALGO_PRODUCT, ALGO_PLAIN } Algorithm;
+typedef enum Algorithm { ALGO_NONE, ALGO_DIRECT, ALGO_PRODUCT, ALGO_PLAIN, ALGO_WINOGRAD } Algorithm;
 typedef struct Choice {
     int32_t algorithm;
     int64_t block;    /* channel block: lanes of a vector; 0: planar */
@@ -76,6 +76,9 @@ typedef struct Choice {
     int64_t order;    /* 0: output channels outermost in a task, 1: rows outermost */
     /* Of a weight's gradient: what stays in registers beside `vectors`, and the images of a task. */
     int64_t channels, kernel_rows, kernel_columns, images;
+    /* Of winograd, whose `pixels` and `rows` count tiles: outputs of a tile a side, and the output channels
+     * of a task; 0: all. */
+    int64_t tile, oc_block;
 } Choice;
 extern const AttrTable choice_table;
 

@@ -175,6 +175,15 @@ typedef struct FlipWeightAttrs {
     int64_t groups;
 } FlipWeightAttrs;
 
+typedef struct WinogradWeightAttrs {
+    int64_t tile; /* outputs of a tile a side: 2 or 4 */
+    bool flip;
+} WinogradWeightAttrs;
+
+typedef struct Conv2dWinogradAttrs {
+    IntList padding; /* 4: top, left, bottom, right */
+} Conv2dWinogradAttrs;
+
 typedef struct DilateAttrs {
     IntList stride; /* 2 */
 } DilateAttrs;

@@ -53,6 +53,12 @@ static bool chosen(const Node *n, bool can) {
 /* The border that a direct node reads around an operand, whose number is returned; -1: none. */
 static int border_of(const Graph *g, const Node *n, int64_t border[4]) {
     const IntList *padding = NULL;
+    if (n->choice && n->choice->algorithm == ALGO_WINOGRAD) {
+        padding = n->op == OP_conv2d ? &((const Conv2dAttrs *)n->attrs)->padding
+                                     : &((const Conv2dWinogradAttrs *)n->attrs)->padding;
+        conv_winograd_border(padding, n->choice->tile, &g->values.data[n->operands[0]].type, border);
+        return 0;
+    }
     if (n->op == OP_conv2d && is_direct(g, n))
         padding = &((const Conv2dAttrs *)n->attrs)->padding;
     if (n->op == OP_conv2d_backward_weight && chosen(n, conv_weight_can_be_direct(g, n, 4)))

@@ -154,6 +154,37 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
                                    lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
 }
 
+/* The transformed weight of a conv2d; that of a flipped weight is made from the weight as it was. */
+static ValueId as_transformed(Layouts *ls, ValueId v, const Node *user) {
+    const Node *def = graph_def(ls->rw.to, v);
+    WinogradWeightAttrs at = {.tile = user->choice->tile};
+    at.flip = def && def->op == OP_flip_weight && ((const FlipWeightAttrs *)def->attrs)->groups == 1;
+    if (at.flip)
+        v = def->operands[0];
+    Graph *to = ls->rw.to;
+    const char *name = intern_f(to->cx, "%s.winograd", graph_value(to, v)->name);
+    v = as_dense(ls, v, user);
+    ValueId r = v == NO_VALUE ? v : graph_node(to, OP_winograd_weight, &v, 1, &at, name, user->loc);
+    if (r == NO_VALUE)
+        return r;
+    graph_def(to, r)->name = user->name;
+    *type_of(ls, r) = lower_packed_winograd(*type_of(ls, r), user->choice, ls->lanes);
+    return r;
+}
+
+static void plan_winograd(Layouts *ls, const Node *n, Plan *p) {
+    const Choice *c = n->choice;
+    p->blocked = true;
+    p->operands[0] = as_blocked(ls, p->operands[0], ls->need[n->operands[0]], n);
+    p->operands[1] = n->op == OP_conv2d
+                         ? as_transformed(ls, p->operands[1], n)
+                         : reordered(ls, p->operands[1],
+                                     lower_packed_winograd(*type_of(ls, p->operands[1]), c, ls->lanes), n);
+    if (n->n_operands - n->n_epilogue > 2)
+        p->operands[2] = reordered(ls, p->operands[2],
+                                   lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
+}
+
 /* The gradient of a convolution's weight reads what the convolution did, and makes it dense. Borders are
  * those that other users need, too: then one reorder serves all. */
 static void plan_conv_weight(Layouts *ls, const Node *n, Plan *p) {
@@ -206,6 +237,9 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
         else
             plan_conv_weight(ls, n, p);
         done = own;
+    } else if (algorithm == ALGO_WINOGRAD) {
+        plan_winograd(ls, n, p);
+        done = own;
     } else if (algorithm == ALGO_PRODUCT) {
         plan_product(ls, n, p);
         done = own;
@@ -241,6 +275,11 @@ static bool assign(Layouts *ls, const Node *n) {
     Node *copy = &ls->rw.to->nodes.data[ls->rw.to->nodes.len - 1];
     for (uint32_t i = 0; i < n->n_operands; i++)
         copy->operands[i] = p.operands[i];
+    if (n->op == OP_conv2d && n->choice && n->choice->algorithm == ALGO_WINOGRAD) {
+        const Conv2dWinogradAttrs at = {((const Conv2dAttrs *)n->attrs)->padding};
+        copy->op = OP_conv2d_winograd;
+        copy->attrs = arena_copy(&ls->u->cx->arena, &at, sizeof at);
+    }
     Type *t = type_of(ls, r);
     if (p.blocked)
         *t = blocked(*t, ls->lanes, ls->need[n->result]);

@@ -14,6 +14,7 @@ struct Unit {
     LoopModule *loops;      /* NULL before */
     const TrainSpec *train; /* what to train and how; NULL: inference */
     bool keep_all; /* verify: `plan` keeps every buffer of `infer` alive to the end and shares no memory */
+    bool exact;    /* --math=exact: `choose` takes no algorithm that rounds differently from the plain sums */
     bool internal; /* set by the manager when a pass broke the IR: our bug, not the input's */
 };
 

@@ -35,6 +35,16 @@ Type lower_packed_backward(Type t, const Choice *c, int64_t lanes) {
     return t;
 }
 
+Type lower_packed_winograd(Type t, const Choice *c, int64_t lanes) {
+    t.layout = (Layout){0};
+    add_part(&t.layout, 2, 0);
+    add_part(&t.layout, 3, 0);
+    add_part(&t.layout, 0, 0);
+    add_part(&t.layout, 1, 0);
+    add_part(&t.layout, 0, c->vectors * lanes);
+    return t;
+}
+
 /* ---- Does it fit? ---- */
 
 typedef struct Fit {
@@ -183,6 +193,32 @@ static bool backward_fits(const Fit *f) {
     return same_memory(f, 1, lower_packed_backward(*operand(f, 1), n->choice, f->lanes)) && extras_fit(f, 1);
 }
 
+static bool winograd_fits(const Fit *f) {
+    const Node *n = f->n;
+    const Choice *c = n->choice;
+    const Type *x = operand(f, 0);
+    int64_t border[4];
+    if (c->block != f->lanes)
+        return diag_error(
+            &f->lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+            "winograd was chosen for blocks of %lld channels, but the target has vectors of %lld",
+            (long long)c->block, (long long)f->lanes);
+    if (n->op != OP_conv2d_winograd)
+        return misfit(f, n->operands[1], "from winograd_weight");
+    if (!picture(f, x, true))
+        return misfit(f, n->operands[0], "blocked");
+    conv_winograd_border(&((const Conv2dWinogradAttrs *)n->attrs)->padding, c->tile, x, border);
+    for (int i = 0; i < 2; i++)
+        if (x->layout.lo[2 + i] < border[i] || x->layout.hi[2 + i] < border[2 + i])
+            return misfit(f, n->operands[0], "with a border as wide as its tiles reach");
+    if (!picture(f, result(f), true))
+        return misfit(f, n->result, "blocked");
+    return same_memory(f, 1, lower_packed_winograd(*operand(f, 1), c, f->lanes)) &&
+           (own_operands(n) <= 2 ||
+            same_memory(f, 2, lower_padded(*operand(f, 2), 0, c->vectors * f->lanes))) &&
+           extras_fit(f, 1);
+}
+
 static bool product_fits(const Fit *f) {
     const Node *n = f->n;
     int64_t group = n->choice->vectors * f->lanes;
@@ -198,7 +234,12 @@ static bool product_fits(const Fit *f) {
 bool lower_choice_fits(const Lower *lw, const Node *n) {
     Fit f = {.lw = lw, .n = n, .lanes = target_lanes(lw->target, 4)};
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
-    f.algorithm = algorithm == ALGO_DIRECT ? "direct" : "product";
+    f.algorithm = algorithm == ALGO_DIRECT ? "direct" : algorithm == ALGO_WINOGRAD ? "winograd" : "product";
+    if (n->op == OP_conv2d_winograd && algorithm != ALGO_WINOGRAD)
+        return diag_error(&lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+                          "conv2d_winograd has no lowering without the choice winograd");
+    if (algorithm == ALGO_WINOGRAD)
+        return winograd_fits(&f);
     if (algorithm == ALGO_DIRECT)
         return n->op == OP_conv2d                  ? direct_fits(&f)
                : n->op == OP_conv2d_backward_input ? backward_fits(&f)

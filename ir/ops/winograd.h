@@ -1,0 +1,28 @@
+/* Winograd's convolution of Lavin and Gray (2015), F(m x m, 3 x 3): a tile of m x m outputs is A^T [(G w G^T)
+ * * (B^T x B)] A over the (m + 2) x (m + 2) inputs x that it sees, the product element by element, summed
+ * over the input channels before A is applied. The tables are in ir/winograd.c. */
+#ifndef IR_OPS_WINOGRAD_H
+#define IR_OPS_WINOGRAD_H
+
+#include <stdint.h>
+
+enum { WINOGRAD_TAPS = 3, WINOGRAD_OUT = 4, WINOGRAD_IN = WINOGRAD_OUT + WINOGRAD_TAPS - 1 }; /* at most */
+
+/* One matrix, in whose rows or columns 1 and 2, 3 and 4 agree but for signs. */
+typedef struct WinogradMatrix {
+    int rows, columns;
+    double at[WINOGRAD_IN][WINOGRAD_IN];
+} WinogradMatrix;
+
+typedef struct Winograd {
+    int out, in; /* m and m + 2 */
+    WinogradMatrix input /* B^T */, weight /* G */, output /* A^T */;
+} Winograd;
+
+/* For tiles of `tile` outputs a side, or NULL: there are 2 and 4. */
+const Winograd *winograd_of(int64_t tile);
+
+/* out = M x M^T: `x` has the matrix's columns a side, `out` its rows. */
+void winograd_apply(const WinogradMatrix *m, const double *x, double *out);
+
+#endif
