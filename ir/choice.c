@@ -131,13 +131,11 @@ static const char *weight_fault(const Graph *g, const Node *n) {
 static bool suits_winograd(const Graph *g, const Node *n) {
     const Type *w = &g->values.data[n->operands[1]].type;
     const int64_t tile = n->choice->tile, side = w->dim[2].size;
-    const Conv2dAttrs *at = n->attrs;
     if (!winograd_of(tile) || w->dim[3].size != side)
         return false;
     if (n->op == OP_conv2d_winograd)
         return side == tile + WINOGRAD_TAPS - 1;
-    return side == WINOGRAD_TAPS && at->groups == 1 && at->stride.v[0] == 1 && at->stride.v[1] == 1 &&
-           at->dilation.v[0] == 1 && at->dilation.v[1] == 1;
+    return winograd_suits(n->attrs, w);
 }
 
 static const char *winograd_fault(const Graph *g, const Node *n) {

@@ -21,7 +21,8 @@ static void put_region(StrBuf *sb, const char *word, const Graph *region) {
 }
 
 static void put_node(StrBuf *sb, NodeId i, const Node *n) {
-    static const char *const colors[] = {"white", "palegreen", "lightblue", "lightyellow", "lightgray", "lightpink"};
+    static const char *const colors[] = {"white",       "palegreen", "lightblue",
+                                         "lightyellow", "lightgray", "lightpink"};
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
     sb_printf(sb, "  n%u [label=\"%s", i, op_desc(n->op)->name);
     if (n->name) {

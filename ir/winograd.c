@@ -1,8 +1,6 @@
 /* The matrices of Winograd's convolution, for the evaluator and the lowering. */
 #include "ir/ops/winograd.h"
 
-#include <stddef.h>
-
 /* Points 0, 1, -1 and infinity. */
 static const Winograd two = {
     2,
@@ -37,6 +35,11 @@ static const Winograd four = {
 
 const Winograd *winograd_of(int64_t tile) {
     return tile == two.out ? &two : tile == four.out ? &four : NULL;
+}
+
+bool winograd_suits(const Conv2dAttrs *at, const Type *weight) {
+    return weight->dim[2].size == WINOGRAD_TAPS && weight->dim[3].size == WINOGRAD_TAPS && at->groups == 1 &&
+           at->stride.v[0] == 1 && at->stride.v[1] == 1 && at->dilation.v[0] == 1 && at->dilation.v[1] == 1;
 }
 
 void winograd_apply(const WinogradMatrix *m, const double *x, double *out) {

@@ -1,15 +1,11 @@
 /* Picks the algorithm of each convolution and product, its register tile and the order of its work, by an
  * estimate against the target description. The winner is written on the node. */
+#include "passes/choose.h"
 #include "ir/lower/lower.h"
 #include "passes/borders.h"
 #include "passes/util.h"
 
-typedef struct Tile {
-    int64_t vectors, pixels;
-} Tile;
-
-/* Cycles of one reduction step of a tile: multiply-adds, loads (two a cycle), or the latency of the chain. */
-static double step_cycles(const Target *t, int64_t vectors, int64_t pixels) {
+double choose_step_cycles(const Target *t, int64_t vectors, int64_t pixels) {
     double ports = t->fma_ports ? t->fma_ports : 2;
     double fma = (double)(vectors * pixels) / ports * (t->has_fma ? 1 : 2);
     double loads = (double)(vectors + pixels) / 2;
@@ -20,33 +16,28 @@ static double step_cycles(const Target *t, int64_t vectors, int64_t pixels) {
     return (c > latency ? c : latency) + turn;
 }
 
-static bool fits_registers(const Target *t, int64_t vectors, int64_t pixels) {
+bool choose_fits_registers(const Target *t, int64_t vectors, int64_t pixels) {
     return vectors * pixels + vectors + 1 <= (int64_t)t->vector_regs;
 }
 
-/* A row of `width` pixels cut into balanced tiles of at most `pixels`. */
-static double row_cycles(const Target *t, int64_t width, int64_t vectors, int64_t pixels) {
+double choose_row_cycles(const Target *t, int64_t width, int64_t vectors, int64_t pixels) {
     int64_t tiles = (width + pixels - 1) / pixels, narrow = width / tiles, wide = width % tiles;
-    return (double)wide * step_cycles(t, vectors, narrow + 1) +
-           (double)(tiles - wide) * step_cycles(t, vectors, narrow);
+    return (double)wide * choose_step_cycles(t, vectors, narrow + 1) +
+           (double)(tiles - wide) * choose_step_cycles(t, vectors, narrow);
 }
 
 static Tile best_tile(const Target *t, int64_t width, int64_t blocks) {
     Tile best = {1, 1};
     double least = 1e300;
     for (int64_t v = 1; v <= 4 && v <= blocks; v++)
-        for (int64_t p = 1; fits_registers(t, v, p); p++) {
-            double c = (double)((blocks + v - 1) / v) * row_cycles(t, width, v, p);
+        for (int64_t p = 1; choose_fits_registers(t, v, p); p++) {
+            double c = (double)((blocks + v - 1) / v) * choose_row_cycles(t, width, v, p);
             if (c < least * 0.999) {
                 least = c;
                 best = (Tile){v, p};
             }
         }
     return best;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
 }
 
 /* Order and rows of a task. Bytes that pass the second-level cache decide whether the weights of a channel
@@ -104,107 +95,6 @@ static bool stays_planar(const Graph *g, const Node *n, int32_t algorithm, const
 
 static bool no_border(Border b) {
     return !b.top && !b.left && !b.bottom && !b.right;
-}
-
-/* ---- Winograd ---- */
-
-/* Of a candidate: its choice, and the cycles of a call. */
-typedef struct Candidate {
-    Choice choice;
-    double cycles;
-} Candidate;
-
-/* Cycles that bytes of weights take to come from the third-level cache or memory. */
-static double stream_cycles(const Target *t, double bytes) {
-    return bytes / (bytes > t->l3_bytes / 2.0 ? 12 : 24);
-}
-
-static double larger(double a, double b) {
-    return a > b ? a : b;
-}
-
-static double direct_cycles(const Target *t, const Choice *c, const Type *w, const Type *y, int64_t batch) {
-    const double steps = (double)type_elems(w, 1) / (double)w->dim[0].size;
-    const double rows = (double)(dim_at(y->dim[0], batch) * y->dim[2].size);
-    const double groups = (double)ceil_div(y->dim[1].size, c->vectors * target_lanes(t, 4));
-    return larger(rows * groups * steps * row_cycles(t, y->dim[3].size, c->vectors, c->pixels),
-                  stream_cycles(t, 4 * (double)type_elems(w, 1)));
-}
-
-/* The register tile for products of `tiles` tiles and as many columns as `blocks` blocks. */
-static Tile winograd_registers(const Target *t, int64_t tiles, int64_t blocks, double *cycles) {
-    Tile best = {1, 1};
-    *cycles = 1e300;
-    for (int64_t v = 1; v <= 4 && v <= blocks; v++)
-        for (int64_t p = 1; fits_registers(t, v, p) && p <= tiles; p++) {
-            double c = (double)(ceil_div(blocks, v) * ceil_div(tiles, p)) * step_cycles(t, v, p);
-            if (c < *cycles * 0.999) {
-                *cycles = c;
-                best = (Tile){v, p};
-            }
-        }
-    return best;
-}
-
-/* Tiles and output channels of a task: V and M in reach of the second-level cache. Weights that no cache
- * holds pass for as many tiles as they can. */
-static void winograd_task(const Target *t, Choice *c, int64_t tiles, int64_t ins, int64_t outs) {
-    enum { TILES = 28, TASKS = 4, LEAST_PART = 64 };
-    const int64_t points = (c->tile + 2) * (c->tile + 2), group = c->vectors * c->block;
-    const int64_t fit = 3 * (int64_t)t->l2_bytes / (points * ins * 4);
-    int64_t most = points * ins * outs > 1 << 20 && fit > TILES ? fit : TILES;
-    const int64_t blocks = ceil_div(tiles, most < tiles ? most : tiles);
-    c->rows = ceil_div(ceil_div(tiles, blocks), c->pixels) * c->pixels;
-    int64_t part = (int64_t)t->l2_bytes / 2 / (points * c->rows * 4);
-    while (part >= 2 * LEAST_PART && ceil_div(tiles, c->rows) * ceil_div(outs, part) < TASKS)
-        part /= 2;
-    part = part < LEAST_PART ? LEAST_PART : part;
-    c->oc_block = part < outs ? ceil_div(ceil_div(outs, ceil_div(outs, part)), group) * group : 0;
-}
-
-/* `fresh`: the weight is transformed in each call. */
-static Candidate winograd_candidate(const Target *t, int64_t tile, const Type *w, const Type *y,
-                                    int64_t batch, bool fresh) {
-    /* Cycles of a tile's transforms, for a vector of channels, and of a kernel's. */
-    const double in = tile == 2 ? 60 : 165, out = tile == 2 ? 42 : 110, weight = tile == 2 ? 60 : 120;
-    const int64_t lanes = target_lanes(t, 4), points = (tile + 2) * (tile + 2);
-    const int64_t ins = w->dim[1].size, outs = w->dim[0].size, blocks = ceil_div(outs, lanes);
-    const int64_t tiles =
-        dim_at(y->dim[0], batch) * ceil_div(y->dim[2].size, tile) * ceil_div(y->dim[3].size, tile);
-    Candidate d = {{.algorithm = ALGO_WINOGRAD, .block = lanes, .tile = tile}, 0};
-    double product;
-    Tile registers = winograd_registers(t, tiles, blocks, &product);
-    d.choice.vectors = registers.vectors;
-    d.choice.pixels = registers.pixels;
-    winograd_task(t, &d.choice, tiles, ins, outs);
-    const double passes = (double)ceil_div(tiles, d.choice.rows);
-    const double parts = d.choice.oc_block ? (double)ceil_div(outs, d.choice.oc_block) : 1;
-    d.cycles = larger((double)(points * ins) * product,
-                      passes * stream_cycles(t, 4 * (double)(points * ins * outs)));
-    d.cycles += (double)tiles * ((double)ceil_div(ins, lanes) * in * parts + (double)blocks * out);
-    d.cycles += fresh ? (double)(blocks * ins) * weight : 0;
-    return d;
-}
-
-/* The tile for which Winograd clearly beats `direct`, or that. */
-static Choice choose_winograd(const Target *t, const Graph *g, const Node *n, Choice direct, bool fresh) {
-    enum { LEAST_CHANNELS = 16, MOST_CHANNELS = 1 << 14 };
-    const Conv2dAttrs *at = n->attrs;
-    const Type *w = &g->values.data[n->operands[1]].type, *y = &g->values.data[n->result].type;
-    if (w->dim[2].size != 3 || w->dim[3].size != 3 || at->groups > 1 || at->stride.v[0] > 1 ||
-        at->stride.v[1] > 1 || at->dilation.v[0] > 1 || at->dilation.v[1] > 1 ||
-        w->dim[1].size < LEAST_CHANNELS || w->dim[0].size > MOST_CHANNELS || w->dim[1].size > MOST_CHANNELS)
-        return direct;
-    double least = direct_cycles(t, &direct, w, y, g->batch) / 1.1;
-    Choice best = direct;
-    for (int64_t tile = 2; tile <= 4; tile += 2) {
-        Candidate d = winograd_candidate(t, tile, w, y, g->batch, fresh);
-        if (d.cycles < least) {
-            least = d.cycles;
-            best = d.choice;
-        }
-    }
-    return best;
 }
 
 static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const Border *need,
@@ -331,7 +221,7 @@ static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
     Choice c = {.algorithm = ALGO_PRODUCT, .vectors = 1};
     double least = 1e300;
     for (int64_t v = 1; v + 2 <= (int64_t)t->vector_regs && v <= blocks && v <= 12; v++) {
-        double cycles = (double)ceil_div(blocks, v) * step_cycles(t, v, 1);
+        double cycles = (double)ceil_div(blocks, v) * choose_step_cycles(t, v, 1);
         if (cycles < least * 0.999) {
             least = cycles;
             c.vectors = v;
@@ -343,33 +233,48 @@ static Choice choose_product(const Target *t, const Graph *g, const Node *n) {
     return c;
 }
 
+/* What the choices of a graph look at. */
+typedef struct Chooser {
+    const Unit *u;
+    const Border *need;
+    const BindTime *bind;
+    bool *planar;
+} Chooser;
+
+static Choice choose(const Chooser *ch, const Node *n) {
+    enum { LARGEST = 4, LARGEST_TRAINED = 2 }; /* gradients ask for more digits than tiles of 4 keep */
+    const Target *t = ch->u->target;
+    const Graph *g = ch->u->graph;
+    if (n->op == OP_conv2d_backward_weight)
+        return choose_conv_weight(t, g, n, ch->planar);
+    if (n->op == OP_conv2d_backward_input)
+        return choose_conv_input(t, g, n);
+    if (n->op == OP_linear)
+        return choose_product(t, g, n);
+    if (n->op != OP_conv2d)
+        return (Choice){0};
+    Choice c = choose_conv(t, g, n, ch->need, ch->planar);
+    if (c.algorithm != ALGO_DIRECT || !c.block || ch->u->exact)
+        return c;
+    return choose_winograd(t, g, n, c, ch->u->train ? LARGEST_TRAINED : LARGEST,
+                           ch->bind[n->operands[1]] > BIND_LOAD);
+}
+
 bool pass_choose(Unit *u) {
     Graph *g = u->graph;
-    const Border *need = border_needs(g);
-    const BindTime *bind = graph_bind_times(g);
-    bool *planar = NEW_ARRAY(&u->cx->arena, bool, g->values.len);
+    Chooser ch = {u, border_needs(g), graph_bind_times(g), NULL};
+    ch.planar = NEW_ARRAY(&u->cx->arena, bool, g->values.len);
     for (uint32_t v = 0; v < g->values.len; v++)
-        planar[v] = g->values.data[v].kind != VK_RESULT;
+        ch.planar[v] = g->values.data[v].kind != VK_RESULT;
     Rewrite rw = rw_begin(g);
     for (uint32_t i = 0; i < g->nodes.len; i++) {
         const Node *n = &g->nodes.data[i];
         if (rw_copy(&rw, n) == NO_VALUE)
             return false;
-        Node *copy = &rw.to->nodes.data[rw.to->nodes.len - 1];
-        Choice c = {0};
-        if (n->op == OP_conv2d)
-            c = choose_conv(u->target, g, n, need, planar);
-        if (c.algorithm == ALGO_DIRECT && c.block && !u->exact)
-            c = choose_winograd(u->target, g, n, c, bind[n->operands[1]] > BIND_LOAD);
-        if (n->op == OP_conv2d_backward_weight)
-            c = choose_conv_weight(u->target, g, n, planar);
-        else if (n->op == OP_conv2d_backward_input)
-            c = choose_conv_input(u->target, g, n);
-        else if (n->op == OP_linear)
-            c = choose_product(u->target, g, n);
+        const Choice c = choose(&ch, n);
         if (c.algorithm != ALGO_NONE)
-            copy->choice = arena_copy(&u->cx->arena, &c, sizeof c);
-        planar[n->result] = stays_planar(g, n, c.algorithm, planar);
+            rw.to->nodes.data[rw.to->nodes.len - 1].choice = arena_copy(&u->cx->arena, &c, sizeof c);
+        ch.planar[n->result] = stays_planar(g, n, c.algorithm, ch.planar);
     }
     u->graph = rw_finish(&rw);
     return u->graph != NULL;

@@ -4,7 +4,7 @@
 #ifndef IR_OPS_WINOGRAD_H
 #define IR_OPS_WINOGRAD_H
 
-#include <stdint.h>
+#include "ir/op.h"
 
 enum { WINOGRAD_TAPS = 3, WINOGRAD_OUT = 4, WINOGRAD_IN = WINOGRAD_OUT + WINOGRAD_TAPS - 1 }; /* at most */
 
@@ -21,6 +21,9 @@ typedef struct Winograd {
 
 /* For tiles of `tile` outputs a side, or NULL: there are 2 and 4. */
 const Winograd *winograd_of(int64_t tile);
+
+/* Is it a convolution for it: 3x3, one group, without stride and dilation? */
+bool winograd_suits(const Conv2dAttrs *at, const Type *weight);
 
 /* out = M x M^T: `x` has the matrix's columns a side, `out` its rows. */
 void winograd_apply(const WinogradMatrix *m, const double *x, double *out);
