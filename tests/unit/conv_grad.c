@@ -1,11 +1,6 @@
 /* The gradients of conv2d and linear through the pipeline from choose on, as training lowers them: in the
  * interpreter, at three vector widths, against the evaluator. */
-#include "ir/eval.h"
-#include "ir/loops/loops.h"
-#include "passes/passes.h"
-#include <criterion/criterion.h>
-#include <math.h>
-#include <string.h>
+#include "lowered.h"
 
 typedef struct Case {
     const char *text;      /* of a graph whose inputs all come with the call */
@@ -88,82 +83,19 @@ static const Case cases[] = {
      NULL, 1e-5},
 };
 
-static Context cx;
-static uint32_t seed;
-
-static const char *messages(void) {
-    StrBuf sb = sb_new(&cx.arena);
-    diag_print_all(&sb, &cx.diag);
-    return sb_str(&sb);
-}
-
-static float noise(void) { /* with a mean, as activations have */
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(seed >> 8) / 0x1p24f - 0.25f;
-}
-
-static LoopModule *compile(const Case *c, uint32_t vector_bytes, Graph *g) {
-    Target t = {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = ""};
-    t.vector_bytes = vector_bytes;
-    t.vector_regs = vector_bytes == 64 ? 32 : 16;
-    t.has_fma = vector_bytes > 16;
-    t.fma_ports = 2;
-    t.l1_bytes = 32 << 10;
-    t.l2_bytes = 512 << 10;
-    t.l3_bytes = 8 << 20;
-    Unit u = {.cx = &cx, .target = &t, .graph = g};
-    bool stopped = false;
-    PipelineOptions choose = {.passes = "fuse,choose", .verify_each = true};
-    cr_assert(passes_run(&u, &choose, &stopped), "%s", messages());
-    const Choice *first = u.graph->nodes.data[0].choice;
+static void check(const Case *c, uint32_t vector_bytes, bool full) {
+    context_init(&cx, NULL);
+    const Target t = target_of(vector_bytes);
+    Graph *chosen = graph_after(&t, c->text, "fuse,choose");
+    const Choice *first = chosen->nodes.data[0].choice;
     if (c->algorithm)
         cr_assert(first && (first->algorithm == ALGO_DIRECT) == !strcmp(c->algorithm, "direct"), "%s",
                   c->text);
-    PipelineOptions rest = {.passes = "layout,cse,dce,lower,merge,expand,tidy,grain,plan",
-                            .verify_each = true};
-    cr_assert(passes_run(&u, &rest, &stopped), "%s", messages());
-    cr_assert(loops_verify_file(u.loops), "%s: %s", c->text, messages());
-    return u.loops;
-}
-
-/* Inputs with random elements, for the evaluator and for the loops. */
-static void fill(const Graph *g, int64_t n, Tensor *values, void **memory) {
-    for (uint32_t i = 0; i < g->inputs.len; i++) {
-        const Value *v = &g->values.data[g->inputs.data[i]];
-        int64_t count = type_elems(&v->type, n);
-        float *x = memory[i] = NEW_ARRAY(&cx.arena, float, (size_t)count);
-        double *d = NEW_ARRAY(&cx.arena, double, (size_t)count);
-        for (int64_t k = 0; k < count; k++)
-            d[k] = (double)(x[k] = noise());
-        Tensor *t = &values[g->inputs.data[i]];
-        *t = (Tensor){.rank = v->type.rank, .data = d};
-        for (int k = 0; k < v->type.rank; k++)
-            t->dim[k] = dim_at(v->type.dim[k], n);
-    }
-}
-
-static void check(const Case *c, uint32_t vector_bytes, bool full) {
-    context_init(&cx, NULL);
-    Graph *g = graph_parse(&cx, "case.cnnir", c->text, strlen(c->text));
-    cr_assert_not_null(g, "%s", messages());
-    int64_t n = full ? g->batch : 1;
-    Tensor *values = NEW_ARRAY(&cx.arena, Tensor, g->values.len);
-    LoopModule *m = compile(c, vector_bytes, g);
-    void **memory = NEW_ARRAY(&cx.arena, void *, m->bufs.len);
-    fill(g, n, values, memory);
-    cr_assert(graph_eval(g, n, values, &cx.arena), "%s", messages());
-    ValueId out = g->outputs.data[0].value;
-    int64_t count = type_elems(&g->values.data[out].type, n);
-    float *y = memory[g->inputs.len] = NEW_ARRAY(&cx.arena, float, (size_t)count);
-    InterpOptions o = {.contract = vector_bytes > 16, .check_overlap = true};
-    cr_assert(loops_run(m, "infer", n, memory, &o), "%s: %s", c->text, messages());
-    double largest = 1e-30, worst = 0;
-    for (int64_t i = 0; i < count; i++) {
-        largest = fmax(largest, fabs(values[out].data[i]));
-        worst = fmax(worst, fabs((double)y[i] - values[out].data[i]));
-    }
-    cr_assert_leq(worst, c->error * largest, "%s: %u-byte vectors, batch %lld: off by %g of %g", c->text,
-                  vector_bytes, (long long)n, worst, largest);
+    double error;
+    const int64_t n = full ? chosen->batch : 1;
+    run_both(graph_after(&t, c->text, ""), loops_of(&t, chosen), n, vector_bytes > 16, &error);
+    cr_assert_leq(error, c->error, "%s: %u-byte vectors, batch %lld: off by %g", c->text, vector_bytes,
+                  (long long)n, error);
     context_free(&cx);
 }
 

@@ -141,6 +141,8 @@ Test(graph, choices) {
         "graph @g(%%x: f32[N,32,9,9]) batch 1 { %%w = param f32[32,%s,3,3] %%y = conv2d %%x, %%w {%s} choice "
         "{%s} %s : f32[N,32,7,7] return %%y as \"y\" }";
     static const char direct[] = "algorithm=direct, block=8, vectors=2, pixels=6, rows=7";
+    static const char winograd[] =
+        "algorithm=winograd, block=8, vectors=2, pixels=3, rows=6, tile=4, oc_block=16";
     static const struct {
         const char *in, *attrs, *choice, *region, *says; /* NULL: accepted */
     } cases[] = {
@@ -164,6 +166,22 @@ Test(graph, choices) {
          "without ic_block"},
         {"16", "groups=2", "algorithm=direct, vectors=2, pixels=6, rows=7", "", "block=0 is for one group"},
         {"32", "groups=1", "algorithm=product, vectors=2, pixels=6, rows=7", "", "no algorithm of conv2d"},
+        {"32", "groups=1", winograd, "", NULL},
+        {"32", "groups=1", winograd, "prologue(%x) { %0 = relu %x }", "winograd takes no prologue"},
+        {"32", "padding=[1,1,1,1], dilation=[2,2]", winograd, "", "without stride and dilation"},
+        {"16", "groups=2", winograd, "", "3x3 kernels of one group"},
+        {"32", "groups=1", "algorithm=winograd, block=8, vectors=2, pixels=3, rows=6, tile=3", "",
+         "tiles of 2 or 4"},
+        {"32", "groups=1", "algorithm=winograd, block=8, vectors=2, pixels=3, rows=7, tile=2", "",
+         "multiple of pixels"},
+        {"32", "groups=1", "algorithm=winograd, vectors=2, pixels=3, rows=6, tile=2", "",
+         "winograd needs a block"},
+        {"32", "groups=1", "algorithm=winograd, block=8, vectors=2, pixels=3, rows=6, tile=2, oc_block=24",
+         "", "one of vectors times block"},
+        {"32", "groups=1", "algorithm=winograd, block=8, vectors=8, pixels=9, rows=9, tile=2", "",
+         "not 8 times 9"},
+        {"32", "groups=1", "algorithm=winograd, block=8, vectors=2, pixels=3, rows=60000, tile=2", "",
+         "choose fewer rows"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Context cx;
