@@ -51,7 +51,7 @@ static void winograd_task(const Target *t, Choice *c, int64_t tiles, int64_t ins
     const int64_t blocks = ceil_div(tiles, most < tiles ? most : tiles);
     c->rows = ceil_div(ceil_div(tiles, blocks), c->pixels) * c->pixels;
     int64_t part = (int64_t)t->l2_bytes / 2 / (points * c->rows * 4);
-    while (part >= 2 * LEAST_PART && ceil_div(tiles, c->rows) * ceil_div(outs, part) < TASKS)
+    while (part >= 2L * LEAST_PART && ceil_div(tiles, c->rows) * ceil_div(outs, part) < TASKS)
         part /= 2;
     part = part < LEAST_PART ? LEAST_PART : part;
     c->oc_block = part < outs ? ceil_div(ceil_div(outs, ceil_div(outs, part)), group) * group : 0;

@@ -97,7 +97,7 @@ static void transform_input(Wino *wn, Idx block, Idx tile) {
 static void zero_rest(Wino *wn, Idx block) {
     LBuild *b = &wn->lk->b;
     Idx tile = lb_for(b, FOR_NOUNROLL, "rest", lb_sub(b, wn->end, wn->first), wn->filled, 1);
-    Idx point = lb_for_count(b, "point", wn->w->in * wn->w->in);
+    Idx point = lb_for_count(b, "point", (int64_t)wn->w->in * wn->w->in);
     lb_store(b, wn->v, v_at(wn, point, block, tile), lb_const(b, wn->vec, 0));
     lb_end(b);
     lb_end(b);

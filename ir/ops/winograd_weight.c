@@ -39,7 +39,7 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     enum { TAPS = WINOGRAD_TAPS * WINOGRAD_TAPS };
     const WinogradWeightAttrs *a = attrs;
     const Winograd *wino = winograd_of(a->tile);
-    int64_t ins = out->dim[1], points = wino->in * wino->in;
+    const int64_t ins = out->dim[1], points = (int64_t)wino->in * wino->in;
     (void)n;
     for (int64_t i = 0; i < out->dim[0] * ins; i++) {
         const double *from = in[0].data + (a->flip ? i % ins * out->dim[0] + i / ins : i) * TAPS;
