@@ -130,12 +130,10 @@ static const char *weight_fault(const Graph *g, const Node *n) {
 /* Of conv2d, and of conv2d_winograd that layout makes of it. */
 static bool suits_winograd(const Graph *g, const Node *n) {
     const Type *w = &g->values.data[n->operands[1]].type;
-    const int64_t tile = n->choice->tile, side = w->dim[2].size;
-    if (!winograd_of(tile) || w->dim[3].size != side)
-        return false;
+    const int64_t tile = n->choice->tile;
     if (n->op == OP_conv2d_winograd)
-        return side == tile + WINOGRAD_TAPS - 1;
-    return winograd_suits(n->attrs, w);
+        return winograd_of_weight(w, tile) && ((const Conv2dWinogradAttrs *)n->attrs)->tile == tile;
+    return winograd_suits(n->attrs, w) && winograd_of(w->dim[2].size, tile);
 }
 
 static const char *winograd_fault(const Graph *g, const Node *n) {
@@ -143,7 +141,8 @@ static const char *winograd_fault(const Graph *g, const Node *n) {
     const Type *w = &g->values.data[n->operands[1]].type;
     const int64_t group = c->vectors * c->block;
     if (!suits_winograd(g, n))
-        return "winograd is for 3x3 kernels of one group, without stride and dilation, in tiles of 2 or 4";
+        return "winograd is for one group without stride and dilation: 3x3 kernels in tiles of 2 or 4, 5x5 "
+               "in tiles of 2";
     if (!c->block || c->oc_block % group || c->rows % c->pixels)
         return "winograd needs a block, rows that are a multiple of pixels, and an oc_block that is one of "
                "vectors times block";

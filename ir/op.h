@@ -181,6 +181,7 @@ typedef struct WinogradWeightAttrs {
 } WinogradWeightAttrs;
 
 typedef struct Conv2dWinogradAttrs {
+    int64_t tile;
     IntList padding; /* 4: top, left, bottom, right */
 } Conv2dWinogradAttrs;
 

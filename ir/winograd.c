@@ -2,7 +2,8 @@
 #include "ir/ops/winograd.h"
 
 /* Points 0, 1, -1 and infinity. */
-static const Winograd two = {
+static const Winograd three_two = {
+    3,
     2,
     4,
     {4, 4, {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}},
@@ -10,18 +11,20 @@ static const Winograd two = {
     {2, 4, {{1, 1, 1, 0}, {0, 1, -1, -1}}},
 };
 
-/* Points 0, 1, -1, 2, -2 and infinity. */
-static const Winograd four = {
+/* Points 0, 1, -1, 2, -2 and infinity: the inputs of a tile are transformed alike, whatever the kernel. */
+#define SIX_INPUTS                                                                                           \
+    {                                                                                                        \
+        6, 6, {                                                                                              \
+            {4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0},           \
+                {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}                                                    \
+        }                                                                                                    \
+    }
+
+static const Winograd three_four = {
+    3,
     4,
     6,
-    {6,
-     6,
-     {{4, 0, -5, 0, 1, 0},
-      {0, -4, -4, 1, 1, 0},
-      {0, 4, -4, -1, 1, 0},
-      {0, -2, -1, 2, 1, 0},
-      {0, 2, -1, -2, 1, 0},
-      {0, 4, 0, -5, 0, 1}}},
+    SIX_INPUTS,
     {6,
      3,
      {{1.0 / 4, 0, 0},
@@ -33,13 +36,39 @@ static const Winograd four = {
     {4, 6, {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}}},
 };
 
-const Winograd *winograd_of(int64_t tile) {
-    return tile == two.out ? &two : tile == four.out ? &four : NULL;
+static const Winograd five_two = {
+    5,
+    2,
+    6,
+    SIX_INPUTS,
+    {6,
+     5,
+     {{1.0 / 4, 0, 0, 0, 0},
+      {-1.0 / 6, -1.0 / 6, -1.0 / 6, -1.0 / 6, -1.0 / 6},
+      {-1.0 / 6, 1.0 / 6, -1.0 / 6, 1.0 / 6, -1.0 / 6},
+      {1.0 / 24, 1.0 / 12, 1.0 / 6, 1.0 / 3, 2.0 / 3},
+      {1.0 / 24, -1.0 / 12, 1.0 / 6, -1.0 / 3, 2.0 / 3},
+      {0, 0, 0, 0, 1}}},
+    {2, 6, {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 1}}},
+};
+
+const Winograd *winograd_of(int64_t taps, int64_t tile) {
+    static const Winograd *const all[] = {&three_two, &three_four, &five_two};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->taps == taps && all[i]->out == tile)
+            return all[i];
+    return NULL;
+}
+
+const Winograd *winograd_of_weight(const Type *weight, int64_t tile) {
+    const int64_t side = weight->dim[2].size;
+    return weight->dim[3].size == side ? winograd_of(side - tile + 1, tile) : NULL;
 }
 
 bool winograd_suits(const Conv2dAttrs *at, const Type *weight) {
-    return weight->dim[2].size == WINOGRAD_TAPS && weight->dim[3].size == WINOGRAD_TAPS && at->groups == 1 &&
-           at->stride.v[0] == 1 && at->stride.v[1] == 1 && at->dilation.v[0] == 1 && at->dilation.v[1] == 1;
+    return winograd_of(weight->dim[2].size, 2) && weight->dim[3].size == weight->dim[2].size &&
+           at->groups == 1 && at->stride.v[0] == 1 && at->stride.v[1] == 1 && at->dilation.v[0] == 1 &&
+           at->dilation.v[1] == 1;
 }
 
 void winograd_apply(const WinogradMatrix *m, const double *x, double *out) {

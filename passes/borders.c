@@ -1,6 +1,7 @@
 /* Border needs: a fact that `choose` and `layout` share. */
 #include "passes/borders.h"
 #include "ir/lower/lower.h"
+#include "ir/ops/winograd.h"
 
 #include <string.h>
 
@@ -54,9 +55,13 @@ static bool chosen(const Node *n, bool can) {
 static int border_of(const Graph *g, const Node *n, int64_t border[4]) {
     const IntList *padding = NULL;
     if (n->choice && n->choice->algorithm == ALGO_WINOGRAD) {
+        const Type *w = &g->values.data[n->operands[1]].type;
+        int64_t taps = w->dim[2].size;
+        if (n->op == OP_conv2d_winograd)
+            taps = winograd_of_weight(w, n->choice->tile)->taps;
         padding = n->op == OP_conv2d ? &((const Conv2dAttrs *)n->attrs)->padding
                                      : &((const Conv2dWinogradAttrs *)n->attrs)->padding;
-        conv_winograd_border(padding, n->choice->tile, &g->values.data[n->operands[0]].type, border);
+        conv_winograd_border(padding, taps, n->choice->tile, &g->values.data[n->operands[0]].type, border);
         return 0;
     }
     if (n->op == OP_conv2d && is_direct(g, n))

@@ -43,9 +43,10 @@ static Tile winograd_registers(const Target *t, int64_t tiles, int64_t blocks, d
 
 /* Tiles and output channels of a task: V and M in reach of the second-level cache. Weights that no cache
  * holds pass for as many tiles as they can. */
-static void winograd_task(const Target *t, Choice *c, int64_t tiles, int64_t ins, int64_t outs) {
+static void winograd_task(const Target *t, Choice *c, int64_t side, int64_t tiles, int64_t ins,
+                          int64_t outs) {
     enum { TILES = 28, TASKS = 4, LEAST_PART = 64 };
-    const int64_t points = (c->tile + 2) * (c->tile + 2), group = c->vectors * c->block;
+    const int64_t points = side * side, group = c->vectors * c->block;
     const int64_t fit = 3 * (int64_t)t->l2_bytes / (points * ins * 4);
     int64_t most = points * ins * outs > 1 << 20 && fit > TILES ? fit : TILES;
     const int64_t blocks = ceil_div(tiles, most < tiles ? most : tiles);
@@ -61,8 +62,10 @@ static void winograd_task(const Target *t, Choice *c, int64_t tiles, int64_t ins
 static Candidate winograd_candidate(const Target *t, int64_t tile, const Type *w, const Type *y,
                                     int64_t batch, bool fresh) {
     /* Cycles of a tile's transforms, for a vector of channels, and of a kernel's. */
-    const double in = tile == 2 ? 60 : 165, out = tile == 2 ? 42 : 110, weight = tile == 2 ? 60 : 120;
-    const int64_t lanes = target_lanes(t, 4), points = (tile + 2) * (tile + 2);
+    const int64_t taps = w->dim[2].size, side = tile + taps - 1, points = side * side;
+    const double in = side == 4 ? 60 : 165, out = side == 4 ? 42 : tile == 2 ? 70 : 110;
+    const double weight = side == 4 ? 60 : taps == 3 ? 120 : 200;
+    const int64_t lanes = target_lanes(t, 4);
     const int64_t ins = w->dim[1].size, outs = w->dim[0].size, blocks = ceil_div(outs, lanes);
     const int64_t tiles =
         dim_at(y->dim[0], batch) * ceil_div(y->dim[2].size, tile) * ceil_div(y->dim[3].size, tile);
@@ -71,7 +74,7 @@ static Candidate winograd_candidate(const Target *t, int64_t tile, const Type *w
     Tile registers = winograd_registers(t, tiles, blocks, &product);
     d.choice.vectors = registers.vectors;
     d.choice.pixels = registers.pixels;
-    winograd_task(t, &d.choice, tiles, ins, outs);
+    winograd_task(t, &d.choice, side, tiles, ins, outs);
     const double passes = (double)ceil_div(tiles, d.choice.rows);
     const double parts = d.choice.oc_block ? (double)ceil_div(outs, d.choice.oc_block) : 1;
     d.cycles = larger((double)(points * ins) * product,
@@ -93,7 +96,7 @@ Choice choose_winograd(const Target *t, const Graph *g, const Node *n, Choice di
     const double clearly = 1.1, by_far = 1.5;
     double least = direct_cycles(t, &direct, w, y, g->batch) / clearly;
     Choice best = direct;
-    for (int64_t tile = 2; tile <= largest; tile += 2) {
+    for (int64_t tile = 2; tile <= largest && winograd_of(w->dim[2].size, tile); tile += 2) {
         Candidate d = winograd_candidate(t, tile, w, y, g->batch, fresh);
         if (d.cycles < least) {
             least = d.cycles / by_far;

@@ -276,7 +276,7 @@ static bool assign(Layouts *ls, const Node *n) {
     for (uint32_t i = 0; i < n->n_operands; i++)
         copy->operands[i] = p.operands[i];
     if (n->op == OP_conv2d && n->choice && n->choice->algorithm == ALGO_WINOGRAD) {
-        const Conv2dWinogradAttrs at = {((const Conv2dAttrs *)n->attrs)->padding};
+        const Conv2dWinogradAttrs at = {n->choice->tile, ((const Conv2dAttrs *)n->attrs)->padding};
         copy->op = OP_conv2d_winograd;
         copy->attrs = arena_copy(&ls->u->cx->arena, &at, sizeof at);
     }

@@ -1,8 +1,8 @@
 /* Winograd's convolution over channel blocks. A task takes some tiles, of one image or several, and some
  * output channels: it transforms the inputs of its tiles into scratch, V [point][ic block][tile][lanes],
- * multiplies at each of the (m + 2)^2 points by U [point][oc group][ic][vectors * lanes] with `pixels` tiles
- * x `vectors` accumulators in registers, M [point][oc block][tile][lanes], and transforms that into outputs.
- * Each element of M is one sum in ascending input channels, whatever tiles stand beside it. */
+ * multiplies at each of the (m + r - 1)^2 points by U [point][oc group][ic][vectors * lanes] with `pixels`
+ * tiles x `vectors` accumulators in registers, M [point][oc block][tile][lanes], and transforms that into
+ * outputs. Each element of M is one sum in ascending input channels, whatever tiles stand beside it. */
 #include "ir/lower/winograd.h"
 
 enum { STRIDE_PAD = 16 }; /* floats between points, that their addresses differ in the lower 12 bits */
@@ -306,9 +306,10 @@ static void build_tasks(Wino *wn) {
     lb_end(b);
 }
 
-void conv_winograd_border(const IntList *padding, int64_t tile, const Type *x, int64_t border[4]) {
+void conv_winograd_border(const IntList *padding, int64_t taps, int64_t tile, const Type *x,
+                          int64_t border[4]) {
     for (int i = 0; i < 2; i++) {
-        int64_t out = x->dim[2 + i].size + padding->v[i] + padding->v[i + 2] - (WINOGRAD_TAPS - 1);
+        int64_t out = x->dim[2 + i].size + padding->v[i] + padding->v[i + 2] - (taps - 1);
         border[i] = padding->v[i];
         border[i + 2] = padding->v[i + 2] + (tile - out % tile) % tile;
     }
@@ -317,7 +318,8 @@ void conv_winograd_border(const IntList *padding, int64_t tile, const Type *x, i
 bool lower_conv_winograd(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, "conv2d_winograd");
     const Choice *ch = n->choice;
-    Wino wn = {.lk = &lk, .ch = ch, .w = winograd_of(ch->tile), .vec = {DT_F32, (uint8_t)lk.lanes}};
+    Wino wn = {.lk = &lk, .ch = ch, .vec = {DT_F32, (uint8_t)lk.lanes}};
+    wn.w = winograd_of_weight(lk.in[1], ch->tile);
     int64_t group = ch->vectors * lk.lanes;
     wn.padding = &((const Conv2dWinogradAttrs *)n->attrs)->padding;
     wn.tile_rows = (lk.out->dim[2].size + wn.w->out - 1) / wn.w->out;

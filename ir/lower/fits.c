@@ -2,6 +2,7 @@
  * from a list of passes without `layout`: nothing is taken on trust. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
+#include "ir/ops/winograd.h"
 
 static void add_part(Layout *l, int dim, int64_t factor) {
     l->part[l->nparts++] = (LayoutPart){(uint8_t)dim, (uint32_t)factor};
@@ -207,7 +208,8 @@ static bool winograd_fits(const Fit *f) {
         return misfit(f, n->operands[1], "from winograd_weight");
     if (!picture(f, x, true))
         return misfit(f, n->operands[0], "blocked");
-    conv_winograd_border(&((const Conv2dWinogradAttrs *)n->attrs)->padding, c->tile, x, border);
+    conv_winograd_border(&((const Conv2dWinogradAttrs *)n->attrs)->padding,
+                         winograd_of_weight(operand(f, 1), c->tile)->taps, c->tile, x, border);
     for (int i = 0; i < 2; i++)
         if (x->layout.lo[2 + i] < border[i] || x->layout.hi[2 + i] < border[2 + i])
             return misfit(f, n->operands[0], "with a border as wide as its tiles reach");

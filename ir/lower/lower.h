@@ -45,7 +45,7 @@ Type lower_padded(Type t, int dim, int64_t block);
 /* Weights of a direct convolution, and of its input's gradient. */
 Type lower_packed_weight(Type t, const Choice *c, int64_t lanes);
 Type lower_packed_backward(Type t, const Choice *c, int64_t lanes);
-/* Of winograd: [tile + 2][tile + 2][oc group][ic][vectors * lanes]. */
+/* Of winograd: [tile + r - 1][tile + r - 1][oc group][ic][vectors * lanes]. */
 Type lower_packed_winograd(Type t, const Choice *c, int64_t lanes);
 /* Do layouts and lanes suit the algorithm that was chosen? Else DIAG_NO_LOWERING. Asks nothing of nodes
  * without a choice. */
@@ -84,8 +84,10 @@ bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, 
 void conv_input_border(const ConvGradAttrs *a, const Type *dy, const Type *weight, int64_t border[4]);
 bool lower_conv_winograd(Lower *lw, const Node *n);   /* conv_winograd.c: transformed tiles */
 bool lower_winograd_weight(Lower *lw, const Node *n); /* winograd_weight.c: the weights for them */
-/* The border of the input, top, left, bottom, right, that tiles of `tile` outputs a side read. */
-void conv_winograd_border(const IntList *padding, int64_t tile, const Type *x, int64_t border[4]);
+/* The border of the input, top, left, bottom, right, that tiles of `tile` outputs a side read for kernels of
+ * `taps` a side. */
+void conv_winograd_border(const IntList *padding, int64_t taps, int64_t tile, const Type *x,
+                          int64_t border[4]);
 bool lower_conv_plain(Lower *lw, const Node *n);             /* conv_plain.c: the plain nest, anything goes */
 bool lower_conv_weight_direct(Lower *lw, const Node *n);     /* conv_weight.c: the weight's gradient */
 bool lower_conv_weight_plain(Lower *lw, const Node *n);      /* conv_backward_plain.c: anything goes */

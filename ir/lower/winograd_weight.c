@@ -3,11 +3,12 @@
 #include "ir/lower/transpose.h"
 #include "ir/lower/winograd.h"
 
-enum { TAPS = WINOGRAD_TAPS * WINOGRAD_TAPS };
+enum { MOST = WINOGRAD_TAPS * WINOGRAD_TAPS };
 
 typedef struct Weights {
     LowerKernel *lk;
     const Winograd *wino;
+    int taps; /* of a kernel */
     bool flip;
     int64_t outs, ins; /* of the result */
     LType vec;
@@ -17,15 +18,17 @@ typedef struct Weights {
 static void transform(const Weights *ws, const LVal *w, Idx oc, Idx c) {
     LowerKernel *lk = ws->lk;
     LBuild *b = &lk->b;
-    const int side = ws->wino->in;
-    LVal half[WINOGRAD_TAPS][WINOGRAD_IN], out[WINOGRAD_IN];
-    for (int k = 0; k < WINOGRAD_TAPS; k++) { /* the columns of w */
-        const LVal column[WINOGRAD_TAPS] = {w[k], w[k + WINOGRAD_TAPS], w[k + 2 * WINOGRAD_TAPS]};
-        lower_winograd(b, &ws->wino->weight, column, half[k]);
+    const int side = ws->wino->in, taps = ws->wino->taps;
+    LVal half[WINOGRAD_TAPS][WINOGRAD_IN], line[WINOGRAD_TAPS], out[WINOGRAD_IN];
+    for (int k = 0; k < taps; k++) { /* the columns of w */
+        for (int i = 0; i < taps; i++)
+            line[i] = w[i * taps + k];
+        lower_winograd(b, &ws->wino->weight, line, half[k]);
     }
     for (int i = 0; i < side; i++) {
-        const LVal row[WINOGRAD_TAPS] = {half[0][i], half[1][i], half[2][i]};
-        lower_winograd(b, &ws->wino->weight, row, out);
+        for (int k = 0; k < taps; k++)
+            line[k] = half[k][i];
+        lower_winograd(b, &ws->wino->weight, line, out);
         for (int j = 0; j < side; j++) {
             Idx coord[4] = {oc, c, lb_c(b, i), lb_c(b, j)};
             lb_store(b, lk->out_buf, lower_index(b, lk->out, coord), out[j]);
@@ -40,11 +43,11 @@ static void one_by_one(const Weights *ws) {
     LBuild *b = &lk->b;
     Idx oc = lb_for(b, FOR_PARALLEL, "o", lb_c(b, 0), lb_c(b, ws->outs), 1);
     Idx c = lb_for(b, FOR_NOUNROLL, "i", lb_c(b, 0), lb_c(b, ws->ins), 1);
-    LVal w[TAPS];
-    for (int k = 0; k < TAPS; k++) {
-        int at = ws->flip ? TAPS - 1 - k : k;
-        Idx coord[4] = {ws->flip ? c : oc, ws->flip ? oc : c, lb_c(b, at / WINOGRAD_TAPS),
-                        lb_c(b, at % WINOGRAD_TAPS)};
+    LVal w[MOST];
+    for (int k = 0; k < ws->taps; k++) {
+        int at = ws->flip ? ws->taps - 1 - k : k;
+        Idx coord[4] = {ws->flip ? c : oc, ws->flip ? oc : c, lb_c(b, at / ws->wino->taps),
+                        lb_c(b, at % ws->wino->taps)};
         Pos pos = {.coord = coord, .lanes = 1};
         w[k] = lower_load(lk, 0, lk->in[0], &pos);
     }
@@ -65,7 +68,7 @@ static void turn_square(const Weights *ws, uint32_t taps, Idx square, Idx oc, in
     LVal zero = lb_const(b, ws->vec, 0);
     for (int64_t i = 0; i < lanes; i++) {
         Idx at = lb_add(b, lb_mulc(b, lb_addc(b, oc, i), ws->ins), c);
-        at = lb_add(b, lb_mulc(b, at, TAPS), lb_mulc(b, square, lanes));
+        at = lb_add(b, lb_mulc(b, at, ws->taps), lb_mulc(b, square, lanes));
         lb_store(b, regs, lb_c(b, i), i < rows ? lb_load(b, ws->vec, ws->lk->in_buf[0], at) : zero);
     }
     lower_transpose(b, regs, lanes);
@@ -80,18 +83,18 @@ static void turn_square(const Weights *ws, uint32_t taps, Idx square, Idx oc, in
 static void by_squares(const Weights *ws, Idx oc, int64_t rows) {
     LBuild *b = &ws->lk->b;
     const int64_t lanes = ws->vec.lanes;
-    uint32_t taps = lb_alloc(b, LB_STACK, "taps", (LType){DT_F32, 1}, TAPS * lanes * lanes);
+    uint32_t taps = lb_alloc(b, LB_STACK, "taps", (LType){DT_F32, 1}, ws->taps * lanes * lanes);
     Idx block = lb_for(b, FOR_NOUNROLL, "block", lb_c(b, 0), lb_c(b, (ws->ins + lanes - 1) / lanes), 1);
     Idx c = lb_mulc(b, block, lanes);
     if (ws->ins % lanes)
         c = lb_min(b, c, lb_c(b, ws->ins - lanes));
-    Idx square = lb_for(b, FOR_NOUNROLL, "square", lb_c(b, 0), lb_c(b, TAPS), 1);
+    Idx square = lb_for(b, FOR_NOUNROLL, "square", lb_c(b, 0), lb_c(b, ws->taps), 1);
     turn_square(ws, taps, square, oc, rows, c);
     lb_end(b);
     Idx i = lb_for(b, FOR_NOUNROLL, "i", lb_c(b, 0), lb_c(b, lanes), 1);
-    LVal w[TAPS];
-    for (int k = 0; k < TAPS; k++)
-        w[k] = lb_load(b, ws->vec, taps, lb_mulc(b, lb_addc(b, lb_mulc(b, i, TAPS), k), lanes));
+    LVal w[MOST];
+    for (int k = 0; k < ws->taps; k++)
+        w[k] = lb_load(b, ws->vec, taps, lb_mulc(b, lb_addc(b, lb_mulc(b, i, ws->taps), k), lanes));
     transform(ws, w, oc, lb_add(b, c, i));
     lb_end(b);
     lb_end(b);
@@ -103,8 +106,8 @@ static LVal flipped_tap(const Weights *ws, Idx oc, int64_t rows, Idx c, int k) {
     LBuild *b = &ws->lk->b;
     const uint8_t lanes = ws->vec.lanes;
     Idx first = lb_addc(b, oc, rows - lanes);
-    Idx at = lb_addc(b, lb_mulc(b, lb_add(b, lb_mulc(b, c, ws->outs), first), TAPS), TAPS - 1 - k);
-    LVal w = lb_load_strided(b, ws->vec, ws->lk->in_buf[0], at, TAPS);
+    Idx at = lb_addc(b, lb_mulc(b, lb_add(b, lb_mulc(b, c, ws->outs), first), ws->taps), ws->taps - 1 - k);
+    LVal w = lb_load_strided(b, ws->vec, ws->lk->in_buf[0], at, ws->taps);
     if (rows == lanes)
         return w;
     uint8_t shift[64];
@@ -116,8 +119,8 @@ static LVal flipped_tap(const Weights *ws, Idx oc, int64_t rows, Idx c, int k) {
 static void by_strides(const Weights *ws, Idx oc, int64_t rows) {
     LBuild *b = &ws->lk->b;
     Idx c = lb_for(b, FOR_NOUNROLL, "i", lb_c(b, 0), lb_c(b, ws->ins), 1);
-    LVal w[TAPS], zero = rows ? NO_LVAL : lb_const(b, ws->vec, 0);
-    for (int k = 0; k < TAPS; k++)
+    LVal w[MOST], zero = rows ? NO_LVAL : lb_const(b, ws->vec, 0);
+    for (int k = 0; k < ws->taps; k++)
         w[k] = rows ? flipped_tap(ws, oc, rows, c, k) : zero;
     transform(ws, w, oc, c);
     lb_end(b);
@@ -152,8 +155,9 @@ static bool lies_packed(const Weights *ws) {
 bool lower_winograd_weight(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, "winograd_weight");
     const WinogradWeightAttrs *a = n->attrs;
-    Weights ws = {
-        .lk = &lk, .wino = winograd_of(a->tile), .flip = a->flip, .vec = {DT_F32, (uint8_t)lk.lanes}};
+    Weights ws = {.lk = &lk, .flip = a->flip, .vec = {DT_F32, (uint8_t)lk.lanes}};
+    ws.wino = winograd_of(lk.in[0]->dim[2].size, a->tile);
+    ws.taps = ws.wino->taps * ws.wino->taps;
     ws.outs = lk.out->dim[0].size;
     ws.ins = lk.out->dim[1].size;
     if (lies_packed(&ws)) {

@@ -1,23 +1,20 @@
-/* conv2d_winograd: what the pass layout makes of a conv2d whose choice is `winograd`: 3x3, stride 1, one
- * group, over a weight from winograd_weight, whose size tells the tile. */
+/* conv2d_winograd: what the pass layout makes of a conv2d whose choice is `winograd`: 3x3 or 5x5, stride 1,
+ * one group, over a weight from winograd_weight, in tiles of `tile` outputs a side. */
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 #include "ir/ops/winograd.h"
 
 static const AttrRow rows[] = {
+    {"tile", ATTR_INT, offsetof(Conv2dWinogradAttrs, tile), 0, 2, WINOGRAD_OUT, NULL, false, 0},
     {"padding", ATTR_INTS, offsetof(Conv2dWinogradAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
 };
 
-static const Winograd *winograd(const Type *u) {
-    return winograd_of(u->dim[2].size - (WINOGRAD_TAPS - 1));
-}
-
 static bool verify(const OpCall *c) {
     if (!op_need_floats(c) || !op_need_rank(c, 0, 4, "batch, channels, height, width") ||
-        !op_need_rank(c, 1, 4, "out_channels, in_channels, and twice tile + 2") || !op_need_fixed(c, 1))
+        !op_need_rank(c, 1, 4, "out_channels, in_channels, and the inputs of a tile") || !op_need_fixed(c, 1))
         return false;
     const Type *x = &c->operands[0], *u = &c->operands[1];
-    if (!winograd(u) || u->dim[3].size != u->dim[2].size)
+    if (!winograd_of_weight(u, ((const Conv2dWinogradAttrs *)c->attrs)->tile))
         return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
                           "conv2d_winograd needs a weight of winograd_weight, not %s", op_operand_text(c, 1));
     if (x->dim[1].size != u->dim[1].size)
@@ -34,7 +31,7 @@ static bool infer_shape(const OpCall *c, Type *out) {
     out->dim[1] = c->operands[1].dim[0];
     for (int i = 0; i < 2; i++) {
         Window w = {.in = x->dim[2 + i].size,
-                    .kernel = WINOGRAD_TAPS,
+                    .kernel = winograd_of_weight(&c->operands[1], a->tile)->taps,
                     .stride = 1,
                     .dilation = 1,
                     .before = a->padding.v[i],
@@ -43,7 +40,7 @@ static bool infer_shape(const OpCall *c, Type *out) {
             return op_fail_overflow(c);
         if (out->dim[2 + i].size < 1)
             return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
-                              "a 3x3 kernel does not fit in the padded %s", op_operand_text(c, 0));
+                              "the kernel does not fit in the padded %s", op_operand_text(c, 0));
     }
     return true;
 }
@@ -64,7 +61,7 @@ static void eval_tile(const Conv2dWinogradAttrs *a, const Tensor *in, int64_t n,
     const int side = (int)u->dim[2], points = side * side;
     double tile[WINOGRAD_IN * WINOGRAD_IN], v[WINOGRAD_IN * WINOGRAD_IN],
         sum[WINOGRAD_IN * WINOGRAD_IN] = {0};
-    const Winograd *wino = winograd_of(side - (WINOGRAD_TAPS - 1));
+    const Winograd *wino = winograd_of(side - a->tile + 1, a->tile);
     for (int64_t c = 0; c < u->dim[1]; c++) {
         const double *plane = x->data + (n * x->dim[1] + c) * x->dim[2] * x->dim[3];
         gather(x, plane, top - a->padding.v[0], left - a->padding.v[1], side, tile);
@@ -76,13 +73,14 @@ static void eval_tile(const Conv2dWinogradAttrs *a, const Tensor *in, int64_t n,
 }
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    const int64_t tile = in[1].dim[2] - (WINOGRAD_TAPS - 1), oh = out->dim[2], ow = out->dim[3];
+    const Conv2dWinogradAttrs *a = attrs;
+    const int64_t tile = a->tile, oh = out->dim[2], ow = out->dim[3];
     double y[WINOGRAD_OUT * WINOGRAD_OUT];
     for (int64_t plane = 0; plane < out->dim[0] * out->dim[1]; plane++)
         for (int64_t top = 0; top < oh; top += tile)
             for (int64_t left = 0; left < ow; left += tile) {
                 const int64_t oc = plane % out->dim[1];
-                eval_tile(attrs, in, plane / out->dim[1], oc, top, left, y);
+                eval_tile(a, in, plane / out->dim[1], oc, top, left, y);
                 for (int64_t i = 0; i < tile * tile; i++)
                     if (top + i / tile < oh && left + i % tile < ow)
                         out->data[(plane * oh + top + i / tile) * ow + left + i % tile] =
@@ -91,8 +89,9 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 }
 
 static double flops(const OpCall *c, const Type *out, int64_t n) { /* of the convolution that it stands for */
-    return (double)type_elems(out, n) *
-           (2.0 * (double)c->operands[1].dim[1].size * WINOGRAD_TAPS * WINOGRAD_TAPS + (c->n > 2));
+    const Type *u = &c->operands[1];
+    const int taps = winograd_of_weight(u, ((const Conv2dWinogradAttrs *)c->attrs)->tile)->taps;
+    return (double)type_elems(out, n) * (2.0 * (double)u->dim[1].size * taps * taps + (c->n > 2));
 }
 
 const OpDesc op_conv2d_winograd = {
