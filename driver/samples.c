@@ -3,6 +3,7 @@
 #include "driver/classes.h"
 #include "frontend/advice.h"
 #include <string.h>
+#include <unistd.h>
 
 static bool fault(const Compile *c, const Loc *loc, const cnnrt_data_error *e) {
     return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, loc, "%s", e->text);
@@ -44,7 +45,8 @@ static bool open_evaluated(const Compile *c, Samples *s) {
     if (cnnrt_dataset_open(&s->valid, o->data, NULL, o->data_kind, &plain) == CNNRT_OK)
         return true;
     fault(c, NULL, &error);
-    return diag_hint(&c->cx->diag, "\"validation\" in the recipe evaluates what training held back");
+    return access(o->data, F_OK) == 0 &&
+           diag_hint(&c->cx->diag, "\"validation\" in the recipe evaluates what training held back");
 }
 
 /* The test set. That there is none is no fault; that it is damaged is one. */

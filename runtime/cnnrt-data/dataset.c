@@ -1,9 +1,11 @@
 /* Data sets: recognising and opening them, their views, and one sample's picture and label. */
 #include "internal.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- Stores ---- */
 
@@ -231,6 +233,18 @@ static Store *store_new(void) {
     return s;
 }
 
+static int fail_unrecognised(const char *folder, const char *split, cnnrt_data_error *error) {
+    struct stat info;
+    const bool found = stat(folder, &info) == 0;
+    if (!found || !S_ISDIR(info.st_mode))
+        return cnnrt_data_fail(error, CNNRT_E_FILE, folder, "cannot be opened: %s",
+                               strerror(found ? ENOTDIR : errno));
+    return cnnrt_data_fail(
+        error, CNNRT_E_FILE, folder,
+        "neither IDX, CIFAR-10 or .npy files nor a folder of class folders is there for split \"%.40s\"",
+        split ? split : "");
+}
+
 int cnnrt_dataset_open(cnnrt_dataset **out, const char *folder, const char *split, const char *kind,
                        cnnrt_data_error *error) {
     static const struct {
@@ -252,11 +266,7 @@ int cnnrt_dataset_open(cnnrt_dataset **out, const char *folder, const char *spli
         return cnnrt_data_fail(error, CNNRT_E_FILE, folder,
                                "no kind \"%.40s\" of data set; there are idx, cifar10, npy and folder", kind);
     if (i == n)
-        return cnnrt_data_fail(
-            error, CNNRT_E_FILE, folder,
-            "neither IDX, CIFAR-10 or .npy files nor a folder of class folders is there for "
-            "split \"%.40s\"",
-            split ? split : "");
+        return fail_unrecognised(folder, split, error);
     Store *s = store_new();
     if (!s)
         return cnnrt_data_fail(error, CNNRT_E_SYSTEM, folder, "out of memory");

@@ -41,10 +41,13 @@ static int check(const unsigned char *data, size_t size, const char *path, cnnrt
 /* Appends one file to *all. */
 static int append(unsigned char **all, size_t *have, const char *path, cnnrt_data_error *error) {
     size_t size;
+    int status = cnnrt_data_check_file(path, error);
+    if (status != CNNRT_OK)
+        return status;
     unsigned char *data = cnnrt_data_read_file(path, MOST, &size, error);
     if (!data)
         return error->status;
-    int status = check(data, size, path, error);
+    status = check(data, size, path, error);
     if (status == CNNRT_OK) {
         unsigned char *more = realloc(*all, *have + size);
         if (more) {

@@ -93,16 +93,21 @@ static int take_targets(Store *s, const cnnrt_npy *a, const char *path, cnnrt_da
     return CNNRT_OK;
 }
 
+static int read_array(cnnrt_npy *out, const char *path, cnnrt_data_error *error) {
+    int status = cnnrt_data_check_file(path, error);
+    return status == CNNRT_OK ? cnnrt_npy_read(out, path, error) : status;
+}
+
 int cnnrt_npy_open(Store *s, const char *images, const char *targets, int layout, cnnrt_data_error *error) {
     cnnrt_npy x, y;
-    int status = cnnrt_npy_read(&x, images, error);
+    int status = read_array(&x, images, error);
     if (status != CNNRT_OK)
         return status;
     s->owned[0] = x.owned;
     status = take_images(s, &x, layout, images, error);
     if (status != CNNRT_OK)
         return status;
-    status = cnnrt_npy_read(&y, targets, error);
+    status = read_array(&y, targets, error);
     if (status != CNNRT_OK)
         return status;
     status = take_targets(s, &y, targets, error);

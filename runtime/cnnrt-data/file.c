@@ -51,6 +51,14 @@ unsigned char *cnnrt_data_read_file(const char *path, size_t most, size_t *size,
     return data;
 }
 
+int cnnrt_data_check_file(const char *path, cnnrt_data_error *error) {
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return cnnrt_data_fail(error, CNNRT_E_FILE, path, "cannot be opened: %s", strerror(errno));
+    return S_ISREG(info.st_mode) ? CNNRT_OK
+                                 : cnnrt_data_fail(error, CNNRT_E_FILE, path, "not a regular file");
+}
+
 char *cnnrt_data_path(const char *folder, const char *a, const char *b) {
     size_t room = strlen(folder) + strlen(a) + (b ? strlen(b) : 0) + 3;
     char *path = malloc(room);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 enum { PIECE = 1 << 20 };
@@ -86,12 +87,15 @@ static int read_elements(gzFile f, cnnrt_idx *out, const char *path, cnnrt_data_
 
 int cnnrt_idx_read(cnnrt_idx *out, const char *path, cnnrt_data_error *error) {
     memset(out, 0, sizeof *out);
+    int status = cnnrt_data_check_file(path, error);
+    if (status != CNNRT_OK)
+        return status;
     errno = 0;
     gzFile f = gzopen(path, "rb");
     if (!f)
         return cnnrt_data_fail(error, CNNRT_E_FILE, path, "cannot be opened: %s",
                                errno ? strerror(errno) : "out of memory");
-    int status = read_header(f, out, path, error);
+    status = read_header(f, out, path, error);
     if (status == CNNRT_OK)
         status = read_elements(f, out, path, error);
     if (gzclose(f) != Z_OK && status == CNNRT_OK) /* zlib's only word about a stream cut within its trailer */
@@ -116,10 +120,7 @@ static int read_part(cnnrt_idx *out, const char *folder, const char *split, cons
     if (!path)
         return cnnrt_data_fail(error, CNNRT_E_SYSTEM, folder, "out of memory");
     snprintf(path, room, "%s/%s-%s", folder, split, kind);
-    FILE *plain = fopen(path, "rb");
-    if (plain)
-        fclose(plain);
-    else
+    if (access(path, F_OK) != 0)
         snprintf(path, room, "%s/%s-%s.gz", folder, split, kind);
     int status = cnnrt_idx_read(out, path, error);
     free(path);

@@ -15,6 +15,9 @@ int cnnrt_data_fail(cnnrt_data_error *error, int status, const char *path, const
 /* The whole of a file of at most `most` bytes, malloced, also of a pipe. NULL after filling in the error,
  * which must not be NULL. */
 unsigned char *cnnrt_data_read_file(const char *path, size_t most, size_t *size, cnnrt_data_error *error);
+/* Whether a data set's file can be read without waiting for a writer: it is there, and a regular file once
+ * links are followed. CNNRT_E_FILE, or 0. */
+int cnnrt_data_check_file(const char *path, cnnrt_data_error *error);
 /* folder/a, or folder/a/b unless b is NULL; malloced, NULL when memory is out. */
 char *cnnrt_data_path(const char *folder, const char *a, const char *b);
 

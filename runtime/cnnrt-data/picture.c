@@ -68,6 +68,8 @@ int cnnrt_picture_read(cnnrt_picture *out, const char *path, uint32_t channels, 
     cnnrt_data_error own;
     memset(out, 0, sizeof *out);
     error = error ? error : &own;
+    if (cnnrt_data_check_file(path, error) != CNNRT_OK)
+        return error->status;
     unsigned char *file = cnnrt_data_read_file(path, CNNRT_PICTURE_MAX_FILE, &size, error);
     if (!file)
         return error->status;

@@ -142,7 +142,7 @@ static int read_all(int fd, unsigned char *p, size_t n) {
 
 int cnnrt_load_file(const char *path, uint64_t most, unsigned char **data, size_t *size, Why why) {
     struct stat s;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* NONBLOCK: a pipe must not make us wait */
     if (fd < 0)
         return cnnrt_why(why, CNNRT_E_FILE, "%s cannot be opened: %s", path, strerror(errno));
     int status = CNNRT_OK, error;

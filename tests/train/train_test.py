@@ -528,6 +528,24 @@ class Data(Base):
         names = {"n.json", "m.json", "v.json", "k.json", "d.json"}
         self.assertEqual(sorted(set(os.listdir(self.dir)) - names), sorted(set(before) - names))
 
+    def test_paths(self):
+        """No data, or a pipe among them: told at once. A pipe has no writer, and would be waited for for ever."""
+        def fault(*args, **more):
+            return self.train("-r", self.recipe(epochs=1), *args, status=1, **more).stderr
+        says = "cnnc: error: nowhere: cannot be opened: No such file or directory [training-data]\n"
+        self.assertEqual(fault(data="nowhere"), says)
+        samples.write_idx(self.dir / "idx")
+        self.train("-r", self.recipe(epochs=1), "-s", "w.safetensors")
+        self.assertEqual(fault("--evaluate", "-w", "w.safetensors", data="nowhere"), says)
+        os.mkfifo(self.dir / "pipe")
+        self.assertIn("pipe: error: this is there, and not a regular file", fault("--checkpoint", "pipe", "--resume"))
+        self.assertIn("it is not a regular file", fault("-w", "pipe"))
+        self.json("three.json", samples.model(classes=3))
+        samples.write_folder(self.dir / "folder")
+        os.mkfifo(self.dir / "folder/train/bee/99.png")
+        err = fault(model="three.json", data="folder")
+        self.assertIn("bee/99.png: not a regular file [training-data]", err)
+
     def test_classes(self):
         """Some of the classes, by the numbers of the files or by the model's names."""
         samples.write_idx(self.dir / "idx")

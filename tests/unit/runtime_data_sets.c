@@ -1,6 +1,7 @@
 /* cnnrt-data: data sets of every kind, their views, and damaged ones. */
 #include "pictures.h"
 #include "runtime/cnnrt-data/internal.h"
+#include <unistd.h>
 
 static cnnrt_dataset *opened(const char *split, const char *kind) {
     cnnrt_dataset *a;
@@ -191,6 +192,45 @@ Test(sets, folder, .init = make_root, .fini = remove_root) {
     refused("test", NULL, CNNRT_E_FILE, "neither");
     refused("test", "folder", CNNRT_E_FILE, "test: cannot be opened");
     refused("train/dog", "folder", CNNRT_E_FORMAT, "no class folder");
+}
+
+/* A pipe without a writer in the place of a file: refused, not waited for. */
+static void pipe_refused(const char *name, const char *split) {
+    char fault[64];
+    remove(at(name));
+    cr_assert_eq(mkfifo(at(name), 0600), 0);
+    snprintf(fault, sizeof fault, "%s: not a regular file", name);
+    refused(split, NULL, CNNRT_E_FILE, fault);
+    cr_expect_eq(remove(at(name)), 0);
+}
+
+Test(sets, pipes, .init = make_root, .fini = remove_root, .timeout = 20) {
+    cnnrt_picture picture;
+    cnnrt_data_error e = {0};
+    put_idx();
+    pipe_refused("train-labels-idx1-ubyte", "train");
+    pipe_refused("train-images-idx3-ubyte.gz", "train");
+    pipe_refused("train-images-idx3-ubyte", "train");
+    pipe_refused("test_batch.bin", "test");
+    pipe_refused("images.npy", NULL);
+    put_npy("images.npy", CNNRT_U8, 3, DIM(2, 3, 4), "abcdefghijklmnopqrstuvwx");
+    pipe_refused("labels.npy", NULL);
+    cr_assert_eq(mkfifo(at("x.png"), 0600), 0);
+    cr_expect_eq(cnnrt_picture_read(&picture, at("x.png"), 3, &e), CNNRT_E_FILE);
+    cr_expect(strstr(e.text, "x.png: not a regular file"), "%s", e.text);
+    cr_expect_eq(cnnrt_picture_read(&picture, "/dev/zero", 3, &e), CNNRT_E_FILE);
+    cr_assert_eq(symlink("x.png", at("y.png")), 0);
+    cr_expect_eq(cnnrt_picture_read(&picture, at("y.png"), 3, &e), CNNRT_E_FILE);
+}
+
+Test(sets, no_folder, .init = make_root, .fini = remove_root) {
+    cnnrt_dataset *a;
+    cnnrt_data_error e = {0};
+    put("file", "", 0);
+    cr_expect_eq(cnnrt_dataset_open(&a, at("nowhere"), "train", NULL, &e), CNNRT_E_FILE);
+    cr_expect(strstr(e.text, "nowhere: cannot be opened: No such file or directory"), "%s", e.text);
+    cr_expect_eq(cnnrt_dataset_open(&a, at("file"), NULL, NULL, &e), CNNRT_E_FILE);
+    cr_expect(strstr(e.text, "file: cannot be opened: Not a directory"), "%s", e.text);
 }
 
 /* ---- Views ---- */
