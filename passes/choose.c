@@ -2,6 +2,7 @@
  * estimate against the target description. The winner is written on the node. */
 #include "passes/choose.h"
 #include "ir/lower/lower.h"
+#include "ir/ops/winograd.h"
 #include "passes/borders.h"
 #include "passes/util.h"
 
@@ -241,8 +242,21 @@ typedef struct Chooser {
     bool *planar;
 } Chooser;
 
+/* The largest of Winograd's tiles that a conv2d may take; 0: none. Training asks for more digits than tiles
+ * of six inputs keep, whose rounding moves values over the kinks of ReLUs and pools; the gradient of a 5x5
+ * convolution's input, whose weight is flipped, passes none. */
+static int64_t largest_tile(const Chooser *ch, const Node *n) {
+    Graph *g = ch->u->graph;
+    if (ch->u->exact)
+        return 0;
+    if (!ch->u->train)
+        return WINOGRAD_OUT;
+    const Node *weight = graph_def(g, n->operands[1]);
+    const bool gradient = weight && weight->op == OP_flip_weight;
+    return gradient || g->values.data[n->operands[1]].type.dim[2].size < 5 ? 2 : 0;
+}
+
 static Choice choose(const Chooser *ch, const Node *n) {
-    enum { LARGEST = 4, LARGEST_TRAINED = 2 }; /* gradients ask for more digits than tiles of 4 keep */
     const Target *t = ch->u->target;
     const Graph *g = ch->u->graph;
     if (n->op == OP_conv2d_backward_weight)
@@ -254,10 +268,9 @@ static Choice choose(const Chooser *ch, const Node *n) {
     if (n->op != OP_conv2d)
         return (Choice){0};
     Choice c = choose_conv(t, g, n, ch->need, ch->planar);
-    if (c.algorithm != ALGO_DIRECT || !c.block || ch->u->exact)
+    if (c.algorithm != ALGO_DIRECT || !c.block)
         return c;
-    return choose_winograd(t, g, n, c, ch->u->train ? LARGEST_TRAINED : LARGEST,
-                           ch->bind[n->operands[1]] > BIND_LOAD);
+    return choose_winograd(t, g, n, c, largest_tile(ch, n), ch->bind[n->operands[1]] > BIND_LOAD);
 }
 
 bool pass_choose(Unit *u) {
