@@ -141,6 +141,11 @@ static const char *folder_of(const Compile *c, const char *path) {
     return !slash ? "." : slash == path ? "/" : arena_strndup(&c->cx->arena, path, (size_t)(slash - path));
 }
 
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static bool same_file(const char *a, const char *b) {
     struct stat x, y;
     return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
@@ -154,14 +159,14 @@ static bool lies_among_data(const Compile *c, const char *path) {
     char top[PATH_MAX], at[PATH_MAX];
     if (!c->o->data || !realpath(c->o->data, top))
         return false;
-    const char *name = realpath(path, at) ? at : path;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    const char *name = file_target(c->cx, path);
+    for (size_t i = 0; i < sizeof own / sizeof *own && name; i++) {
         const size_t n = strlen(name), k = strlen(own[i]);
         if (n > k && !strcmp(name + n - k, own[i]))
             return false;
     }
     const size_t n = strlen(top);
-    return (name == at || realpath(folder_of(c, path), at)) && !strncmp(at, top, n) &&
+    return name && realpath(folder_of(c, name), at) && !strncmp(at, top, n) &&
            (at[n] == '/' || at[n] == '\0');
 }
 
@@ -186,9 +191,10 @@ bool output_is_free(const Compile *c, const char *path) {
 bool output_is_possible(const Compile *c, const char *path) {
     const Loc loc = {.file = path};
     struct stat st;
-    char real[PATH_MAX]; /* a symbolic link stays one: what it points to is replaced */
-    const bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real);
-    const char *folder = folder_of(c, link ? real : path);
+    const char *target = file_target(c->cx, path);
+    if (!target)
+        return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &loc, "cannot write the file: %s", strerror(errno));
+    const char *folder = folder_of(c, target);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &loc, "this is there, and not a regular file");
     if (access(folder, W_OK | X_OK) != 0)
@@ -197,10 +203,21 @@ bool output_is_possible(const Compile *c, const char *path) {
     return output_is_free(c, path);
 }
 
+/* Would these two be one file, be it there or not? */
+static bool same_output(const Compile *c, const char *a, const char *b) {
+    char x[PATH_MAX], y[PATH_MAX];
+    if (!a || !b || same_file(a, b))
+        return a && b;
+    a = file_target(c->cx, a);
+    b = file_target(c->cx, b);
+    return a && b && realpath(folder_of(c, a), x) && realpath(folder_of(c, b), y) && !strcmp(x, y) &&
+           !strcmp(base_name(a), base_name(b));
+}
+
 bool outputs_differ(const Compile *c, const char *const *paths, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++)
-            if (paths[i] && paths[k] && (!strcmp(paths[i], paths[k]) || same_file(paths[i], paths[k])))
+            if (same_output(c, paths[i], paths[k]))
                 return diag_error(&c->cx->diag, DIAG_FILE_WRITE, &(Loc){.file = paths[i]},
                                   "two output files would have this name");
     return true;

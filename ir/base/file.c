@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MAX_LINKS = 40 }; /* from one symbolic link to the next, as on Linux */
+
 static bool read_fault(Context *cx, const char *path, const char *why) {
     Loc loc = {.file = intern(cx, path)};
     return diag_error(&cx->diag, DIAG_FILE_READ, &loc, "cannot read the file: %s", why);
@@ -99,6 +101,22 @@ static int open_beside(Context *cx, const char *path, const char **temp) {
     return -1;
 }
 
+const char *file_target(Context *cx, const char *path) {
+    char to[PATH_MAX];
+    for (int links = 0; links < MAX_LINKS; links++) {
+        const ssize_t n = readlink(path, to, sizeof to);
+        if (n < 0)
+            return path; /* whatever is wrong with it, writing it will tell */
+        if ((size_t)n == sizeof to) {
+            errno = ENAMETOOLONG;
+            return NULL;
+        }
+        path = path_beside(cx, path, arena_strndup(&cx->arena, to, (size_t)n));
+    }
+    errno = ELOOP;
+    return NULL;
+}
+
 /* A file on its way. */
 typedef struct Staged {
     const char *target; /* what `path` leads to */
@@ -113,11 +131,9 @@ static bool is_in_place(const char *path) {
 
 /* Write the temporary of one file. */
 static bool stage(Context *cx, const FileOut *f, Staged *s) {
-    struct stat st;
-    s->target = f->path;
-    char real[PATH_MAX]; /* a symbolic link stays one: what it points to is replaced */
-    if (lstat(f->path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(f->path, real))
-        s->target = arena_strndup(&cx->arena, real, strlen(real));
+    s->target = file_target(cx, f->path); /* a symbolic link stays one: what it points to is replaced */
+    if (!s->target)
+        return write_fault(cx, f->path, errno);
     const char *temp;
     int fd = open_beside(cx, s->target, &temp);
     if (fd < 0)

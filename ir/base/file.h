@@ -21,6 +21,9 @@ typedef struct FileOut {
 
 /* All of them or none: each is written beside its path, and they are renamed when all are there. */
 bool files_put(Context *cx, const FileOut *files, uint32_t n);
+/* Where a file put at `path` comes to lie, behind all symbolic links, be it there or not; `path` itself when
+ * that is no link. NULL with errno: ELOOP, ENAMETOOLONG. */
+const char *file_target(Context *cx, const char *path);
 /* `relative` as seen from the folder of `base`; absolute paths stay. Interned. */
 const char *path_beside(Context *cx, const char *base, const char *relative);
 /* `path` with its extension (".json", ".loops.cnnir"...) replaced by `ext`. */

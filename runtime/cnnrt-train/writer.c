@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MAX_LINKS = 40 }; /* from one symbolic link to the next, as on Linux */
+
 /* A bijection of the hash for each word, so that any one changed word changes it. */
 static uint64_t hash_words(uint64_t h, const unsigned char *p, size_t n) {
     while (n > 0) {
@@ -100,12 +102,33 @@ static void sync_folder(const char *path) {
     }
 }
 
+/* Follow symbolic links from `path` to where a file put there comes to lie, be it there or not. 0 or errno.
+ */
+static int follow_links(const char *path, char target[PATH_MAX]) {
+    char to[PATH_MAX];
+    if (snprintf(target, PATH_MAX, "%s", path) >= PATH_MAX)
+        return ENAMETOOLONG;
+    for (int links = 0; links < MAX_LINKS; links++) {
+        const ssize_t n = readlink(target, to, sizeof to);
+        if (n < 0)
+            return 0; /* whatever is wrong with it, writing it will tell */
+        const char *slash = to[0] == '/' ? NULL : strrchr(target, '/');
+        const size_t folder = slash ? (size_t)(slash - target) + 1 : 0;
+        if (folder + (size_t)n >= PATH_MAX)
+            return ENAMETOOLONG;
+        memcpy(target + folder, to, (size_t)n);
+        target[folder + (size_t)n] = 0;
+    }
+    return ELOOP;
+}
+
 int cnnrt_replace_file(const char *path, void (*emit)(Writer *w, void *arg), void *arg, Why why) {
-    char real[PATH_MAX], beside[PATH_MAX];
+    char target[PATH_MAX], beside[PATH_MAX];
     Writer w = {.fd = -1};
-    struct stat s;
-    if (lstat(path, &s) == 0 && S_ISLNK(s.st_mode) && realpath(path, real))
-        path = real; /* a symbolic link stays one: what it points to is replaced */
+    const int error = follow_links(path, target);
+    if (error)
+        return cnnrt_why(why, CNNRT_E_FILE, "%s cannot be written: %s", path, strerror(error));
+    path = target; /* a symbolic link stays one: what it points to is replaced */
     if (snprintf(beside, sizeof beside, "%s.partial", path) >= (int)sizeof beside)
         return cnnrt_why(why, CNNRT_E_FILE, "the path of the file to write is too long");
     w.fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -262,6 +262,16 @@ class Cli(unittest.TestCase):
         self.cnnc("net.cnnir", "-q", "--emit=header", "-o", "null")
         self.assertEqual(self.files(), ["null"])
 
+    def test_links(self):
+        """A link that points to nothing stays one, and what it points to is written; one to itself cannot be."""
+        os.symlink("to.o", self.dir / "link.o")
+        os.symlink("self", self.dir / "self")
+        self.cnnc("net.cnnir", "-q", "--emit=obj", "-o", "link.o")
+        self.assertTrue((self.dir / "link.o").is_symlink())
+        self.assertTrue((self.dir / "to.o").is_file())
+        err = self.cnnc("net.cnnir", "-q", "--emit=obj", "-o", "self", status=1).stderr
+        self.assertIn("self: error: cannot write the file: Too many levels of symbolic links [file-write]", err)
+
     def test_pipe(self):
         """A named pipe is written in place and stays one, as with clang."""
         self.cnnc("net.cnnir", "-q", "-o", "net.o")

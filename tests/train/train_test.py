@@ -836,6 +836,10 @@ class Refusals(Base):
         os.symlink("w.safetensors", self.dir / "link")
         os.symlink("idx/train-labels-idx1-ubyte", self.dir / "label.safetensors")
         (self.dir / "folder").mkdir()
+        os.symlink("to.safetensors", self.dir / "dangling")
+        os.symlink(self.dir / "dangling", self.dir / "folder/far")
+        os.symlink("idx/new", self.dir / "new")
+        os.symlink("self", self.dir / "self")
         before = {p: p.read_bytes() for p in self.dir.rglob("*") if p.is_file()}
         for args, says in [
             (["-s", "net.json"], "this would overwrite the model"),
@@ -846,6 +850,13 @@ class Refusals(Base):
             (["--log", "r.json"], "this would overwrite the recipe"),
             (["-s", "x", "--checkpoint", "x"], "two output files would have this name"),
             (["--checkpoint", "x", "--log", "x"], "two output files would have this name"),
+            (["-s", "x", "--checkpoint", "folder/../x"], "two output files would have this name"),
+            (["-s", "dangling", "--checkpoint", "to.safetensors"], "two output files would have this name"),
+            (["-s", "to.safetensors", "--checkpoint", "folder/far"], "two output files would have this name"),
+            (["--log", "dangling", "--checkpoint", "folder/far"], "two output files would have this name"),
+            (["-s", "self"], "Too many levels of symbolic links"),
+            (["--checkpoint", "self"], "Too many levels of symbolic links"),
+            (["--log", "new"], "this would lie among the data, in idx"),
             (["-s", "nowhere/x"], "cannot write into the folder nowhere: No such file or directory"),
             (["-s", "folder"], "not a regular file"),
             (["-s", "/dev/null"], "not a regular file"),
@@ -873,6 +884,14 @@ class Refusals(Base):
             self.assertTrue((self.dir / name).is_symlink())
             self.assertGreater((self.dir / "there" / name).stat().st_size, 1000)
         self.assertEqual(sorted(os.listdir(self.dir / "there")), ["c.safetensors", "w.safetensors"])
+        for name in ("w.safetensors", "c.safetensors"):  # what they point to need not be there
+            (self.dir / "there" / name).unlink()
+            os.symlink(f"../{name}", self.dir / "there" / f"to-{name}")
+        self.train("-r", self.recipe(epochs=1), "-s", "there/to-w.safetensors", "--checkpoint", "there/to-c.safetensors")
+        for name in ("w.safetensors", "c.safetensors"):
+            self.assertTrue((self.dir / "there" / f"to-{name}").is_symlink())
+            self.assertTrue((self.dir / name).is_symlink())
+            self.assertGreater((self.dir / "there" / name).stat().st_size, 1000)
 
     def test_outputs_beside_data(self):
         """Names that no data have are welcome in their folder, again and again."""
