@@ -64,6 +64,36 @@ static bool compile(Train *t) {
     return status == CNNRT_OK || fault(t, cnnrt_strerror(status));
 }
 
+/* Has the checkpoint all weights of the model? It lacks those that its run had frozen. */
+static bool checkpoint_is_weights(const Train *t) {
+    Context own; /* its faults are nobody's */
+    Weights weights;
+    context_init(&own, t->c.cx->arena.oom);
+    own.arena.limit = t->c.cx->arena.limit;
+    const bool is = import_weights(&own, t->c.source, t->c.o->checkpoint, &weights);
+    context_free(&own);
+    return is;
+}
+
+/* For a checkpoint of another run than this. */
+static bool hint_resume(const Train *t) {
+    Diag *d = &t->c.cx->diag;
+    if (strstr(t->result.text, "frozen layers"))
+        return diag_hint(d, "give the same --weights as that run");
+    if (checkpoint_is_weights(t))
+        return diag_hint(
+            d,
+            "resume with the recipe and options of that run; or begin a new one from its weights: "
+            "--weights %s and another --checkpoint",
+            t->c.o->checkpoint);
+    if (t->result.status == CNNRT_E_MISSING || t->p.model->n_params)
+        return diag_hint(d,
+                         "resume with the recipe, options and --weights of that run; or begin a new one from "
+                         "the weights that it saved with --save, and with another --checkpoint");
+    return diag_hint(d,
+                     "resume with the model, recipe and options of that run; or give another --checkpoint");
+}
+
 /* What ended the run or the evaluation. */
 static bool run_fault(const Train *t) {
     if (samples_failed(&t->samples, t->result.text))
@@ -73,10 +103,7 @@ static bool run_fault(const Train *t) {
     fault(t, t->result.text);
     return t->c.o->resume && strncmp(t->result.text, checkpoint, strlen(checkpoint)) == 0 &&
            (status == CNNRT_E_OPTIONS || status == CNNRT_E_SHAPE || status == CNNRT_E_MISSING) &&
-           diag_hint(&t->c.cx->diag,
-                     "resume with the recipe and options of that run; or begin a new one from its weights: "
-                     "--weights %s and another --checkpoint",
-                     checkpoint);
+           hint_resume(t);
 }
 
 /* What is not trained, in the order of the model's parameters. */

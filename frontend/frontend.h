@@ -67,7 +67,8 @@ void import_layers(ModelImport *m, const Json *layers);
 /* import.c: are there as many classes as features of the first output? `loc`: of the list. */
 bool check_classes(const Graph *g, const Loc *loc);
 
-/* weights.c: `strict`: tensors that the graph does not know are errors. `fresh` may be NULL. */
+/* weights.c: `strict`: tensors that the graph does not know are errors, or a warning when `fresh` has
+ * patterns; it may be NULL. */
 bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, const FreshStart *fresh,
                        Weights *out);
 

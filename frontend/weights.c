@@ -223,6 +223,30 @@ static bool starts_afresh(const Loading *l, const char *key) {
     return false;
 }
 
+/* What only the file has. Where layers start afresh it may well be of a net with others in their place. */
+static void check_extra(Loading *l) {
+    enum { NAMED = 3 };
+    const bool fresh = l->fresh && l->fresh->n_patterns;
+    StrBuf names = sb_new(&l->cx->arena);
+    uint32_t n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        if (l->tensors[i].used || is_beside(l->tensors[i].name))
+            continue;
+        if (n < NAMED)
+            sb_printf(&names, n ? ", \"%s\"" : "\"%s\"", l->tensors[i].name);
+        n++;
+        if (!fresh)
+            diag_error(&l->cx->diag, DIAG_WEIGHTS_EXTRA, &l->loc, "tensor \"%s\" is not in the model",
+                       l->tensors[i].name);
+    }
+    if (n && fresh)
+        diag_warning(&l->cx->diag, DIAG_WEIGHTS_EXTRA, &l->loc,
+                     "%" PRIu32 " %s not in the model and not used: %s%s", n,
+                     n == 1 ? "tensor is" : "tensors are", sb_str(&names), n > NAMED ? " and so on" : "");
+    if (n && !fresh && l->fresh)
+        diag_hint(&l->cx->diag, "with \"init\" in the recipe, for what starts afresh, this is a warning");
+}
+
 bool weights_from_file(Context *cx, const Graph *g, const char *path, bool strict, const FreshStart *fresh,
                        Weights *out) {
     Loading l = {.cx = cx, .g = g, .fresh = fresh, .loc = {.file = intern(cx, path)}};
@@ -236,10 +260,8 @@ bool weights_from_file(Context *cx, const Graph *g, const char *path, bool stric
         const Value *v = &g->values.data[g->params.data[i]];
         out->data[i] = starts_afresh(&l, v->key) ? NULL : load(&l, v);
     }
-    for (size_t i = 0; i < l.n && strict; i++)
-        if (!l.tensors[i].used && !is_beside(l.tensors[i].name))
-            diag_error(&cx->diag, DIAG_WEIGHTS_EXTRA, &l.loc, "tensor \"%s\" is not in the model",
-                       l.tensors[i].name);
+    if (strict)
+        check_extra(&l);
     return cx->diag.errors == errors && (!fresh || weights_fill(cx, g, fresh->seed, out));
 }
 

@@ -192,12 +192,21 @@ static void prune(Search *s, int64_t budget) {
     }
 }
 
-/* The least budget that can be met, to a thousandth. */
-static int64_t least_budget(Search *s, int64_t most) {
+/* The least budget that can be met, as far as the search can tell: what the workspace takes then. The search
+ * finds that way when it is asked for `asked`. */
+static int64_t least_budget(Search *s, int64_t most, int64_t *asked) {
     int64_t fails = 0, fits = most;
+    *asked = most;
     while (fits - fails > PLAN_ALIGN && fits - fails > fits / 1000) {
         const int64_t middle = fails + (fits - fails) / 2;
-        *(fit(s, middle) ? &fits : &fails) = middle;
+        if (fit(s, middle))
+            fits = workspace(s), *asked = middle;
+        else
+            fails = middle;
+    }
+    while (fit(s, fits - 1)) {
+        *asked = fits - 1;
+        fits = workspace(s);
     }
     return fits;
 }
@@ -207,8 +216,8 @@ static bool reach(Search *s, int64_t budget) {
     if (fit(s, budget) || s->failed)
         return !s->failed;
     memset(s->r.again, 0, s->r.m->bufs.len * sizeof *s->r.again);
-    const int64_t least = least_budget(s, workspace(s));
-    return least <= budget && fit(s, least);
+    int64_t asked;
+    return least_budget(s, workspace(s), &asked) <= budget && fit(s, asked);
 }
 
 /* The largest batch found with which the budget can be met, 0: none. */
@@ -225,7 +234,8 @@ static int64_t largest_batch(Search *s) {
 
 static bool report(Search *s, int64_t most) {
     LoopModule *m = s->r.m;
-    const int64_t least = least_budget(s, most), batch = m->n_fixed ? 0 : largest_batch(s);
+    int64_t asked;
+    const int64_t least = least_budget(s, most, &asked), batch = m->n_fixed ? 0 : largest_batch(s);
     diag_error(&m->cx->diag, DIAG_MEMORY_BUDGET, NULL,
                "the workspace of a training step has %" PRId64 " bytes, and %" PRId64
                " when all is computed again that can be: %" PRId64 " more than the budget of %" PRId64,

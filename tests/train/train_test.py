@@ -240,11 +240,18 @@ class Resume(Base):
         self.train("-r", self.recipe("x.json", freeze=["conv"], epochs=1), "--checkpoint", "d.safetensors")
         err = self.train("-r", recipe, "--checkpoint", "d.safetensors", "--resume", status=1).stderr
         self.assertIn("d.safetensors: its run did not train conv.weight, and this one does", err)
+        self.assertIn("or begin a new one from the weights that it saved with --save", err)
         self.train("-r", self.recipe("x.json", epochs=1), "-s", "w.safetensors", "--seed", "5")
         frozen = ["-r", self.recipe("x.json", freeze=["conv"], epochs=1), "--checkpoint", "f.safetensors", "--resume"]
         self.train(*frozen, "-w", "w.safetensors")
         err = self.train(*frozen, "--epochs", "2", status=1).stderr
-        self.assertIn("f.safetensors is of a run with other weights in its frozen layers [training]\n  hint: resume with", err)
+        self.assertIn("f.safetensors is of a run with other weights in its frozen layers [training]\n  hint: give the same "
+                      "--weights as that run\n", err)
+        err = self.train("-r", self.recipe("x.json", freeze=["conv"], epochs=2, optimizer="SGD"), *frozen[2:], "-w",
+                         "w.safetensors", status=1).stderr
+        self.assertIn("hint: resume with the recipe, options and --weights of that run; or begin a new one from the weights "
+                      "that it saved with --save", err)
+        self.recipe("x.json", freeze=["conv"], epochs=1)
         self.train(*frozen, "--epochs", "2", "-w", "w.safetensors")
         self.json("other.json", samples.model(features=5))
         err = self.train("-r", recipe, *args, model="other.json", status=1).stderr
@@ -709,6 +716,23 @@ class Options(Base):
             self.assertEqual(old[name] == new[name], not name.startswith("fc."), name)
         r = subprocess.run([CNNC, "four.json", "-w", "new.safetensors", "-q"], cwd=self.dir, capture_output=True, text=True)
         self.assertEqual(r.returncode, 0, r.stderr)
+
+    def test_transfer_to_another_name(self):
+        """A head of another name starts afresh; what was in its place is left, with a warning."""
+        self.train("-r", self.recipe(epochs=1), "-s", "old.safetensors")
+        (self.dir / "named.json").write_text((self.dir / "net.json").read_text().replace('"fc"', '"classifier"'))
+        args = ["-w", "old.safetensors", "-s", "new.safetensors"]
+        err = self.train("-r", self.recipe(epochs=1), *args, model="named.json", status=1).stderr
+        self.assertIn('old.safetensors: error: tensor "fc.weight" is not in the model [weights-extra]\n  hint: with "init" in '
+                      'the recipe, for what starts afresh, this is a warning\n', err)
+        recipe = self.recipe(epochs=1, init=["classifier"], freeze=["conv", "bn"])
+        err = self.train("-r", recipe, *args, model="named.json").stderr
+        self.assertIn('old.safetensors: warning: 2 tensors are not in the model and not used: "fc.bias", "fc.weight" '
+                      '[weights-extra]\n', err)
+        old, new = (samples.read_weights(self.dir / f"{n}.safetensors") for n in ("old", "new"))
+        self.assertEqual(old["conv.weight"], new["conv.weight"])
+        self.assertIn("classifier.weight", new)
+        self.assertNotIn("fc.weight", new)
 
 
 class Evaluate(Base):

@@ -297,7 +297,21 @@ Test(recompute, dropout) {
     cr_assert(strstr(again, "drop "), "%s", again);
 }
 
-/* What is refused is out of reach indeed, but for a thousandth; the hint names what is not. */
+/* The hint names the least budget that works. */
+Test(recompute, least) {
+    static const char *const nets[] = {deep, masked, dear};
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        int64_t most;
+        const int64_t least = least_of(nets[i], &most);
+        const LoopModule *m = loops_for(nets[i], least);
+        cr_assert_not_null(m, "net %zu: %s", i, messages());
+        cr_assert_eq(plan_workspace(&cx.arena, m), least, "net %zu", i);
+        cr_assert_null(loops_for(nets[i], least - 1), "net %zu", i);
+        cx.diag.entries.len = 0;
+    }
+}
+
+/* What is refused is out of reach indeed; the hint names what is not. */
 Test(recompute, impossible) {
     int64_t most;
     const int64_t least = least_of(dear, &most), budget = least - least / 100;
