@@ -39,7 +39,7 @@ typedef struct cnnrt_schedule {
     int64_t t_max; /* epochs; 0: all epochs of the run */
     double eta_min;
     /* CNNRT_ONE_CYCLE_LR */
-    double max_lr; /* of the first group; others in proportion to their rates */
+    double max_lr; /* of every group, whose own rate does not count */
     double pct_start, div_factor, final_div_factor;
     int linear; /* anneal_strategy: 0 cos, 1 linear */
     int three_phase;

@@ -41,8 +41,8 @@ static int cycle_phase(const cnnrt_schedule *s, double step, double total, doubl
 
 /* OneCycleLR (Smith and Topin, "Super-convergence", 2017): up to max_lr, down again, and to almost nothing.
  */
-static double one_cycle_rate(const cnnrt_schedule *s, double max, double step, double total) {
-    const double first = max / s->div_factor, last = first / s->final_div_factor;
+static double one_cycle_rate(const cnnrt_schedule *s, double step, double total) {
+    const double max = s->max_lr, first = max / s->div_factor, last = first / s->final_div_factor;
     double done;
     switch (cycle_phase(s, step, total, &done)) {
     case 0:
@@ -83,8 +83,8 @@ static double reduced(const cnnrt_schedule *s, double rate, int64_t times) {
     return rate;
 }
 
-static double rate_of(const cnnrt_schedule *s, const cnnrt_schedule_state *at, double base, double first_base,
-                      double total, int64_t epochs) {
+static double rate_of(const cnnrt_schedule *s, const cnnrt_schedule_state *at, double base, double total,
+                      int64_t epochs) {
     const double epoch = (double)at->epoch;
     switch (s->kind) {
     case CNNRT_STEP_LR:
@@ -97,8 +97,7 @@ static double rate_of(const cnnrt_schedule *s, const cnnrt_schedule_state *at, d
         return s->eta_min +
                (base - s->eta_min) * (1 + cos(pi * epoch / (double)(s->t_max > 0 ? s->t_max : epochs))) / 2;
     case CNNRT_ONE_CYCLE_LR:
-        return one_cycle_rate(s, first_base > 0 ? s->max_lr * base / first_base : s->max_lr, (double)at->step,
-                              total);
+        return one_cycle_rate(s, (double)at->step, total);
     case CNNRT_REDUCE_LR_ON_PLATEAU:
         return reduced(s, base, at->reductions);
     default:
@@ -117,8 +116,7 @@ void cnnrt_schedule_apply(const cnnrt_schedule *s, const cnnrt_schedule_state *a
     for (uint32_t g = 0; g < n_groups; g++) {
         const double *from = first + (size_t)g * CNNRT_HYPER_PER_GROUP;
         double *to = hyper + CNNRT_HYPER_GROUPS + (size_t)g * CNNRT_HYPER_PER_GROUP;
-        to[CNNRT_HYPER_LR] =
-            warm * rate_of(s, at, from[CNNRT_HYPER_LR], first[CNNRT_HYPER_LR], total, epochs);
+        to[CNNRT_HYPER_LR] = warm * rate_of(s, at, from[CNNRT_HYPER_LR], total, epochs);
         to[CNNRT_HYPER_WEIGHT_DECAY] = from[CNNRT_HYPER_WEIGHT_DECAY];
         to[CNNRT_HYPER_MOMENTUM] = s->kind == CNNRT_ONE_CYCLE_LR && s->cycle_momentum
                                        ? one_cycle_momentum(s, (double)at->step, total)

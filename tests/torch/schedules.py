@@ -109,9 +109,8 @@ def theirs(make, metrics):
 
 
 def one_cycle(**more):
-    """OneCycleLR with every group's highest rate in proportion to its own."""
-    peaks = [0.5, 0.5 * RATES[1] / RATES[0]]
-    return lambda o: ([], [torch_lr.OneCycleLR(o, peaks, total_steps=EPOCHS * STEPS, **more)])
+    """OneCycleLR with one highest rate for all groups, whatever their own."""
+    return lambda o: ([], [torch_lr.OneCycleLR(o, 0.5, total_steps=EPOCHS * STEPS, **more)])
 
 
 def by_epoch(cls, **more):
