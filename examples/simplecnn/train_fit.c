@@ -59,12 +59,16 @@ static int train(const cnnrt_source *source, const cnnrt_source *valid) {
 /* A loader over one split of the data set: pictures that a second thread makes ready. */
 static cnnrt_loader *open_split(const char *folder, const char *split, int training) {
     static const cnnrt_transform none;
+    const cnnrt_tensor *image = &simplecnn_model.inputs[0]; /* [N, channels, height, width] */
     cnnrt_transform flip = none;
     cnnrt_loader_options options = {0};
     cnnrt_data_error error;
     cnnrt_dataset *set;
     cnnrt_loader *loader = NULL;
     cnnrt_transform_init(&flip, CNNRT_RANDOM_HORIZONTAL_FLIP);
+    options.channels = (uint32_t)image->dim[1];
+    options.height = (uint32_t)image->dim[2];
+    options.width = (uint32_t)image->dim[3];
     options.seed = 1;
     options.shuffle = training != 0;
     options.threads = 1;

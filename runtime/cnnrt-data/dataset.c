@@ -18,6 +18,7 @@ static void store_release(Store *s) {
         free(s->classes[i]);
     for (size_t i = 0; i < sizeof s->owned / sizeof *s->owned; i++)
         free(s->owned[i]);
+    free(s->folder);
     free(s->paths);
     free(s->classes);
     free(s->labels);

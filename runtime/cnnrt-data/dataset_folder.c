@@ -145,7 +145,7 @@ int cnnrt_folder_open(Store *s, const char *folder, const char *split, cnnrt_dat
         status = add_classes(s, &paths, &classes, root, error);
     s->paths = paths.name; /* the store frees them, also after a failure */
     s->count = (int64_t)paths.n;
+    s->folder = root; /* likewise */
     names_free(&classes);
-    free(root);
     return status;
 }

@@ -65,6 +65,7 @@ typedef struct Store {
     int64_t count;
     uint32_t channels, height, width; /* 0: see cnnrt_dataset_info */
     Pixels pixels;
+    char *folder;    /* of the classes' folders; or NULL */
     char **paths;    /* count, of files; or NULL */
     int32_t *labels; /* count; or NULL */
     float *targets;  /* count * target_elements; or NULL */

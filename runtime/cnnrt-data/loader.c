@@ -73,6 +73,10 @@ static int make(const void *arg, int64_t position, Canvas *v, float *input, void
 
 /* ---- The source ---- */
 
+static uint32_t or_else(uint32_t x, uint32_t otherwise) {
+    return x ? x : otherwise;
+}
+
 static int begin(void *arg, uint64_t epoch, int64_t first) {
     cnnrt_loader *a = arg;
     if (first < 0 || first > a->count)
@@ -114,14 +118,17 @@ static const char *error_text(void *arg) {
 }
 
 cnnrt_source cnnrt_loader_source(cnnrt_loader *a) {
-    return (cnnrt_source){a, a->count, begin, next, error_text};
+    return (cnnrt_source){.arg = a,
+                          .count = a->count,
+                          .input_elements = (int64_t)a->input_elements,
+                          .target_elements = or_else(a->o.target_elements, 1),
+                          .target_dtype = a->o.target_elements ? CNNRT_F32 : CNNRT_I64,
+                          .begin = begin,
+                          .next = next,
+                          .error = error_text};
 }
 
 /* ---- Opening ---- */
-
-static uint32_t or_else(uint32_t x, uint32_t otherwise) {
-    return x ? x : otherwise;
-}
 
 static int check_input(const cnnrt_loader *a, cnnrt_data_error *error) {
     uint32_t have = a->info.channels, want = a->o.channels;
@@ -131,8 +138,9 @@ static int check_input(const cnnrt_loader *a, cnnrt_data_error *error) {
         return cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
                                "the data set has %u channels where the model takes %u", have, want);
     if (a->o.height == 0 || a->o.width == 0)
-        return cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
-                               "the pictures differ in size: height and width must be given");
+        return cnnrt_data_fail(error, CNNRT_E_SHAPE, a->data->store->folder,
+                               "set .channels, .height and .width in the options (of the model); a folder's "
+                               "pictures have no size of their own");
     if ((uint64_t)a->o.height * a->o.width > CNNRT_PICTURE_MAX_PIXELS || want > UINT16_MAX)
         return cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL, "an input of %u channels of %u by %u is too large",
                                want, a->o.height, a->o.width);

@@ -57,6 +57,41 @@ void cnnrt_batch_close(Batch *b) {
     b->memory = NULL;
 }
 
+/* ---- Whether a source fits ---- */
+
+static int64_t sample_elements(const cnnrt_tensor *t) {
+    int64_t n = 1;
+    for (uint32_t d = 1; d < t->rank; d++)
+        n *= t->dim[d];
+    return n;
+}
+
+static const char *dtype_name(uint32_t dtype) {
+    return dtype == CNNRT_I64 ? "i64" : dtype == CNNRT_F32 ? "f32" : "another type";
+}
+
+int cnnrt_batch_check(const cnnrt_model *m, const cnnrt_source *s, const char *what, Why why) {
+    const cnnrt_tensor *target = &m->training->targets[0];
+    const int64_t input = sample_elements(&m->inputs[0]), wanted = sample_elements(target);
+    if (s->input_elements != input)
+        return cnnrt_why(why, CNNRT_E_OPTIONS,
+                         "the %s source gives %lld numbers of input a sample, and %s takes %lld: set "
+                         ".channels, .height and .width of the loader's options to the model's, or "
+                         ".input_elements of a source of your own",
+                         what, (long long)s->input_elements, m->name, (long long)input);
+    if (s->target_elements != wanted || s->target_dtype != target->dtype)
+        return cnnrt_why(why, CNNRT_E_OPTIONS,
+                         "the %s source gives %lld x %s as target a sample, and %s takes %lld x %s: set "
+                         ".target_elements of the loader's options to %lld, or .target_elements and "
+                         ".target_dtype of a source of your own",
+                         what, (long long)s->target_elements, dtype_name(s->target_dtype), m->name,
+                         (long long)wanted, dtype_name(target->dtype),
+                         (long long)(is_labels(target) ? 0 : wanted));
+    return CNNRT_OK;
+}
+
+/* ---- Filling and scoring ---- */
+
 int64_t cnnrt_batches(const cnnrt_model *m, int64_t size, int64_t count) {
     return m->n_fixed ? count / size : (count + size - 1) / size;
 }

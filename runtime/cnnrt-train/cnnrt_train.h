@@ -152,10 +152,11 @@ typedef struct cnnrt_fit_result {
 
 /* Train. `state` (64-byte aligned, model->training->state_bytes) must be initialised by state_init or a
  * checkpoint, unless resume finds one. The model has one f32 input and one target; accuracy is that of its
- * first output of two dimensions, when the target is i64 class labels. `train` begins epochs 0, 1, ...;
- * `valid`, which may be NULL, epoch 0 each time. `work` is 64-byte aligned, of at least
- * workspace_shared + threads * workspace_per_thread bytes. `weights` NULL: embedded. Memory is taken at the
- * start only. Returns result->status. */
+ * first output of two dimensions, when the target is i64 class labels. A source whose samples have other
+ * sizes than the model's is refused before anything is done. `train` begins epochs 0, 1, ...; `valid`, which
+ * may be NULL, epoch 0 each time. `work` is 64-byte aligned, of at least workspace_shared + threads *
+ * workspace_per_thread bytes. `weights` NULL: embedded. Memory is taken at the start only. Returns
+ * result->status. */
 int cnnrt_fit(const cnnrt_model *model, const cnnrt_source *train, const cnnrt_source *valid, void *state,
               const void *weights, void *work, size_t work_bytes, cnnrt_pool *pool,
               const cnnrt_fit_options *options, cnnrt_fit_result *result);

@@ -39,7 +39,7 @@ int cnnrt_evaluate(const cnnrt_model *model, const cnnrt_source *source, const v
     const Why why = {result->text, sizeof result->text};
     Call call = {model, NULL, weights, work, work_bytes, pool};
     Batch b;
-    Score s;
+    Score s = {0};
     bool stopped;
     *result = (cnnrt_fit_result){0};
     memcpy(&call.state, &state, sizeof state); /* which eval only reads */
@@ -50,7 +50,9 @@ int cnnrt_evaluate(const cnnrt_model *model, const cnnrt_source *source, const v
         return result->status = status;
     result->classes = b.classes;
     result->confusion = cnnrt_confusion_new(b.classes);
-    status = cnnrt_score_source(&call, &b, source, &s, result->confusion, NULL, NULL, &stopped, why);
+    status = cnnrt_batch_check(model, source, "evaluation", why);
+    if (status == CNNRT_OK)
+        status = cnnrt_score_source(&call, &b, source, &s, result->confusion, NULL, NULL, &stopped, why);
     result->val_loss = cnnrt_score_loss(&s);
     result->val_accuracy = cnnrt_score_top1(&s);
     result->val_top5 = cnnrt_score_top5(&s);

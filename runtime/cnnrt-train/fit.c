@@ -143,13 +143,21 @@ static int log_start(Fit *f) {
     return cnnrt_log_end(&f->log, f->why);
 }
 
+static int check_sources(const Fit *f) {
+    int status = cnnrt_batch_check(f->call.model, f->train, "training", f->why);
+    if (status == CNNRT_OK && f->valid)
+        status = cnnrt_batch_check(f->call.model, f->valid, "validation", f->why);
+    return status;
+}
+
 static int start(Fit *f) {
     const cnnrt_fit_options *o = f->options;
     int status = cnnrt_check_model(f->call.model, f->why);
     if (status != CNNRT_OK || (status = check_options(f)) != CNNRT_OK)
         return status;
     f->base = o->hyper ? o->hyper : f->call.model->training->hyper;
-    if ((status = open_memory(f)) != CNNRT_OK || (status = check_monitors(f)) != CNNRT_OK)
+    if ((status = open_memory(f)) != CNNRT_OK || (status = check_sources(f)) != CNNRT_OK ||
+        (status = check_monitors(f)) != CNNRT_OK)
         return status;
     f->at = (Place){.batch = f->batch.size,
                     .accumulate = o->accumulate > 1 ? o->accumulate : 1,

@@ -130,6 +130,9 @@ typedef struct Batch {
 } Batch;
 int cnnrt_batch_open(Batch *b, const cnnrt_model *m, int64_t size, Why why);
 void cnnrt_batch_close(Batch *b);
+/* Whether a batch of the model has room for the samples of `source`, "training" or the like, and they fill
+ * it. */
+int cnnrt_batch_check(const cnnrt_model *m, const cnnrt_source *source, const char *what, Why why);
 /* Exactly n samples. */
 int cnnrt_batch_read(const Batch *b, const cnnrt_source *source, int64_t n, Why why);
 /* Add a batch that went through an entry. `confusion` may be NULL. */

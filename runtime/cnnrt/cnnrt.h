@@ -138,11 +138,14 @@ typedef struct cnnrt_training {
 typedef struct cnnrt_source {
     void *arg;
     int64_t count; /* samples of an epoch */
+    /* Of one sample, as `next` writes it; a loop refuses what its model does not take. Not 0. */
+    int64_t input_elements, target_elements;
+    uint32_t target_dtype; /* enum cnnrt_dtype: CNNRT_I64 for labels */
     /* Begin epoch `epoch`, whose order and augmentation follow from it and the source's seed alone, at its
      * sample number `first`. 0 or an error code. */
     int (*begin)(void *arg, uint64_t epoch, int64_t first);
-    /* Up to `most` samples: the input dense f32, the target as the model wants it. Returns their number, 0 at
-     * the end of the epoch, or a negative error code. */
+    /* Up to `most` samples, one after the other: the input dense f32, the target dense. Returns their number,
+     * 0 at the end of the epoch, or a negative error code. */
     int64_t (*next)(void *arg, int64_t most, float *input, void *target);
     const char *(*error)(void *arg); /* a sentence about the last failure; may be NULL */
 } cnnrt_source;

@@ -96,7 +96,8 @@ void checkpoint_mend(unsigned char *file, size_t size) {
 }
 
 int checkpoint_resume(const char *path, char *why, size_t why_size, const char **fault) {
-    const cnnrt_source source = {NULL, 5, begin, next, NULL};
+    const cnnrt_source source = {
+        .count = 5, .input_elements = 1, .target_elements = 1, .begin = begin, .next = next};
     static _Alignas(64) State s;
     State before;
     cnnrt_fit_result r;

@@ -65,6 +65,7 @@ Test(loader, plain, .init = make_root, .fini = remove_root) {
     cnnrt_dataset_close(a); /* the loader has its own view */
     cnnrt_source s = cnnrt_loader_source(l);
     cr_expect_eq(s.count, SAMPLES);
+    cr_expect(s.input_elements == ELEMENTS && s.target_elements == 1 && s.target_dtype == CNNRT_I64);
     cr_expect_eq(s.next(s.arg, 4, x, y), 0, "before the first begin");
     cr_expect_eq(s.begin(s.arg, 0, 0), 0);
     cr_expect_eq(drain(&s, 10, x, y), SAMPLES);
@@ -156,6 +157,7 @@ Test(loader, probabilities, .init = make_root, .fini = remove_root) {
     cnnrt_dataset *a = numbered();
     cnnrt_loader *l = loader(a, &(cnnrt_loader_options){.target_elements = 9, .threads = 1});
     cnnrt_source s = cnnrt_loader_source(l);
+    cr_expect(s.input_elements == ELEMENTS && s.target_elements == 9 && s.target_dtype == CNNRT_F32);
     s.begin(s.arg, 0, 0);
     cr_assert_eq(s.next(s.arg, 8, x, y), 8);
     for (int i = 0; i < 8; i++)
@@ -221,10 +223,12 @@ Test(loader, sizes, .init = make_root, .fini = remove_root) {
     put_png("class/a.png", 4, 8, 3, 0);
     cr_assert_eq(cnnrt_dataset_open(&a, root, NULL, NULL, NULL), CNNRT_OK);
     cr_expect_eq(cnnrt_loader_open(&l, a, &(cnnrt_loader_options){.height = 6}, &e), CNNRT_E_SHAPE);
-    cr_expect(strstr(e.text, "must be given"), "%s", e.text);
+    cr_expect(strstr(e.text, root) == e.text && strstr(e.text, ": set .channels, .height and .width"), "%s",
+              e.text);
     for (uint32_t resize = 0; resize < 2; resize++) {
         l = loader(a, &(cnnrt_loader_options){.height = 6, .width = 6, .resize = resize});
         cnnrt_source s = cnnrt_loader_source(l);
+        cr_expect_eq(s.input_elements, 3 * 36);
         s.begin(s.arg, 0, 0);
         cr_expect_eq(s.next(s.arg, 1, x, y), resize ? 1 : -CNNRT_E_SHAPE);
         cr_expect(resize || strstr(s.error(s.arg), "a.png: the picture is 8 by 4"), "%s", s.error(s.arg));

@@ -238,7 +238,14 @@ static const char *data_error(void *arg) {
 #define DATA(n) (&(Data){.count = (n), .nan_at = -1, .fail_at = -1})
 
 static cnnrt_source source(Data *d) {
-    return (cnnrt_source){d, d->count, data_begin, data_next, data_error};
+    return (cnnrt_source){.arg = d,
+                          .count = d->count,
+                          .input_elements = IN,
+                          .target_elements = 1,
+                          .target_dtype = CNNRT_I64,
+                          .begin = data_begin,
+                          .next = data_next,
+                          .error = data_error};
 }
 
 /* ---- Help ---- */
@@ -568,7 +575,8 @@ Test(fit, failures_are_explained) {
     o = options(1);
     o.log = "/nowhere/log";
     cr_expect_eq(fit(DATA(45), NULL, s, &o, &r), CNNRT_E_FILE);
-    const cnnrt_source short_source = {DATA(20), 45, data_begin, data_next, data_error};
+    cnnrt_source short_source = source(DATA(20));
+    short_source.count = 45;
     o = options(1);
     cr_expect_eq(cnnrt_fit(&model, &short_source, NULL, s, NULL, NULL, 0, NULL, &o, &r), CNNRT_E_OPTIONS);
     cr_expect(strstr(r.text, "ended before its 45 samples"), "%s", r.text);
@@ -576,6 +584,51 @@ Test(fit, failures_are_explained) {
     other.training = NULL;
     cr_expect_eq(cnnrt_fit(&other, &short_source, NULL, s, NULL, NULL, 0, NULL, &o, &r), CNNRT_E_STATE);
     free(s);
+}
+
+/* Refused before anything is read, written or trained: such a source writes past its batch, or fills only a
+ * part of it. */
+Test(fit, samples_of_another_size) {
+    static const struct {
+        int64_t input, target;
+        uint32_t dtype;
+        const char *text;
+    } cases[] = {
+        {IN + 1, 1, CNNRT_I64, "gives 6 numbers of input a sample, and regression takes 5: set .channels"},
+        {IN - 1, 1, CNNRT_I64, "gives 4 numbers of input a sample, and regression takes 5: set .channels"},
+        {0, 1, CNNRT_I64, "gives 0 numbers of input a sample, and regression takes 5: set .channels"},
+        {IN, OUT, CNNRT_F32,
+         "gives 6 x f32 as target a sample, and regression takes 1 x i64: set .target_elem"},
+        {IN, 1, CNNRT_F32,
+         "gives 1 x f32 as target a sample, and regression takes 1 x i64: set .target_elem"},
+        {IN, 2, CNNRT_I64,
+         "gives 2 x i64 as target a sample, and regression takes 1 x i64: set .target_elem"},
+    };
+    State *s = state_new(), *was = state_new();
+    const cnnrt_fit_options o = options(1);
+    cnnrt_fit_result r;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Data *d = DATA(45);
+        d->at = -1; /* until it begins */
+        const cnnrt_source good = source(d);
+        cnnrt_source bad = good;
+        bad.input_elements = cases[i].input;
+        bad.target_elements = cases[i].target;
+        bad.target_dtype = cases[i].dtype;
+        cr_expect_eq(cnnrt_fit(&model, &bad, NULL, s, NULL, NULL, 0, NULL, &o, &r), CNNRT_E_OPTIONS);
+        cr_expect(strstr(r.text, "training source ") && strstr(r.text, cases[i].text), "%s", r.text);
+        cnnrt_fit_result_free(&r);
+        cr_expect_eq(cnnrt_fit(&model, &good, &bad, s, NULL, NULL, 0, NULL, &o, &r), CNNRT_E_OPTIONS);
+        cr_expect(strstr(r.text, "validation source ") && strstr(r.text, cases[i].text), "%s", r.text);
+        cnnrt_fit_result_free(&r);
+        cr_expect_eq(cnnrt_evaluate(&model, &bad, s, NULL, NULL, 0, NULL, &r), CNNRT_E_OPTIONS);
+        cr_expect(strstr(r.text, "evaluation source ") && strstr(r.text, cases[i].text), "%s", r.text);
+        cnnrt_fit_result_free(&r);
+        cr_expect_eq(d->at, -1);
+    }
+    cr_expect_eq(memcmp(s, was, sizeof *s), 0);
+    free(s);
+    free(was);
 }
 
 Test(fit, log_is_json_lines, .init = make_root, .fini = remove_root) {
