@@ -49,9 +49,31 @@ static bool take_recipes(const Compile *c, cnnrt_dataset **set) {
     return take(c, set, index, r->n_classes);
 }
 
+bool classes_numbered(const Compile *c, const cnnrt_dataset *set) {
+    const cnnrt_dataset_info info = describe(set);
+    return !c->recipe->classes && info.n_classes &&
+           (strcmp(info.kind, "idx") == 0 || strcmp(info.kind, "npy") == 0);
+}
+
+bool classes_below(const Compile *c, const cnnrt_dataset *set, int64_t limit, const char *but) {
+    const int64_t count = describe(set).count;
+    const char *file;
+    int64_t i = 0;
+    while (i < count && cnnrt_dataset_label(set, i) < limit)
+        i++;
+    if (i == count)
+        return true;
+    const int64_t sample = cnnrt_dataset_origin(set, i, &file);
+    return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: sample %lld has label %lld, but %s", file,
+                      (long long)sample, (long long)cnnrt_dataset_label(set, i), but);
+}
+
 /* Both sets number their classes alike; the last may be missing from validation. */
 static bool check_agreement(const Compile *c, const Samples *s) {
     const cnnrt_dataset_info a = describe(s->train), b = describe(s->valid);
+    if (a.n_classes && b.n_classes > a.n_classes && classes_numbered(c, s->valid))
+        return classes_below(c, s->valid, a.n_classes,
+                             arena_printf(&c->cx->arena, "the largest in training is %u", a.n_classes - 1));
     for (uint32_t i = 0; i < b.n_classes && a.n_classes; i++)
         if (i >= a.n_classes || strcmp(a.classes[i], b.classes[i]) != 0)
             return diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,

@@ -110,16 +110,39 @@ static bool check_model(const Compile *c, const cnnrt_model *m) {
     return diag_hint(&c->cx->diag, "compile it with --train and write the loop: docs/training.md");
 }
 
+static bool is_named(const cnnrt_dataset *set) {
+    const char *kind = describe(set).kind;
+    return strcmp(kind, "folder") == 0 || strcmp(kind, "cifar10") == 0;
+}
+
+/* All labels, also of what was held back, are classes of the output. */
+static bool check_labels(const Compile *c, const Samples *s, const cnnrt_tensor *out) {
+    const char *but = arena_printf(&c->cx->arena, "output \"%s\" of the model has %lld classes", out->name,
+                                   (long long)out->dim[1]);
+    return (!s->train || classes_below(c, s->train, out->dim[1], but)) &&
+           (!s->valid || classes_below(c, s->valid, out->dim[1], but));
+}
+
 /* The output that the loss looks at has a score for each class. */
 static bool check_scores(const Compile *c, const cnnrt_model *m, const Samples *s) {
     const char *name = c->recipe->train.loss.output;
     const cnnrt_tensor *out = m->outputs, *target = m->training->targets;
-    const uint32_t classes = describe(s->train ? s->train : s->valid).n_classes;
+    const cnnrt_dataset *set = s->train ? s->train : s->valid;
+    const uint32_t classes = describe(set).n_classes;
     for (uint32_t i = 0; name && i < m->n_outputs; i++)
         if (!strcmp(m->outputs[i].name, name))
             out = &m->outputs[i];
-    if (target->dtype != CNNRT_I64 || out->rank < 2 || out->dim[1] >= (int64_t)classes)
+    if (target->dtype != CNNRT_I64 || out->rank < 2)
         return true;
+    if (out->dim[1] >= (int64_t)classes) {
+        if (out->dim[1] > (int64_t)classes && classes > 0 && s->train && !c->o->evaluate && is_named(set))
+            diag_warning(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                         "the data have %u classes, and output \"%s\" of the model has %lld", classes,
+                         out->name, (long long)out->dim[1]);
+        return true;
+    }
+    if (classes_numbered(c, set) && !check_labels(c, s, out))
+        return false;
     diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
                "the data have %u classes, but output \"%s\" of the model has %lld", classes, out->name,
                (long long)out->dim[1]);
@@ -144,17 +167,21 @@ static bool take_transforms(const Compile *c, bool training, cnnrt_loader_option
     return true;
 }
 
+static bool unfit(const Compile *c, bool training, const char *text) {
+    const char *what = training ? "training" : c->o->evaluate ? "evaluation" : "validation";
+    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", what, text);
+    return !training && c->recipe->n_augmentation &&
+           diag_hint(&c->cx->diag, "%s goes through Resize, CenterCrop and Normalize only", what);
+}
+
 /* One sample all the way, so that a wrong size is not found after the first epoch. */
 static bool try_sample(const Compile *c, const cnnrt_model *m, cnnrt_loader *loader, bool training) {
-    const char *what = training ? "training" : c->o->evaluate ? "evaluation" : "validation";
     const cnnrt_source source = cnnrt_loader_source(loader);
     float *input = NEW_ARRAY(&c->cx->arena, float, tensor_elems_for(&m->inputs[0], 1));
     int64_t *target = NEW_ARRAY(&c->cx->arena, int64_t, tensor_elems_for(&m->training->targets[0], 1));
     if (source.begin(source.arg, 0, 0) == CNNRT_OK && source.next(source.arg, 1, input, target) == 1)
         return true;
-    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", what, source.error(source.arg));
-    return !training &&
-           diag_hint(&c->cx->diag, "%s goes through Resize, CenterCrop and Normalize only", what);
+    return unfit(c, training, source.error(source.arg));
 }
 
 static uint32_t extent(const cnnrt_tensor *t, uint32_t d) {
@@ -178,7 +205,7 @@ static bool open_loader(const Compile *c, const cnnrt_model *m, const cnnrt_data
     if (!take_transforms(c, training, &o))
         return false;
     if (cnnrt_loader_open(out, set, &o, &error) != CNNRT_OK)
-        return fault(c, NULL, &error);
+        return unfit(c, training, error.text);
     return try_sample(c, m, *out, training);
 }
 

@@ -186,6 +186,16 @@ void cnnrt_canvas_free(Canvas *v) {
     memset(v, 0, sizeof *v);
 }
 
+bool cnnrt_transforms_size(const cnnrt_transform *t, size_t n, uint64_t size[2]) {
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[t[i].kind].fields & SIZE)
+            cnnrt_transform_size(&t[i], size);
+        if (size[0] > CNNRT_PICTURE_MAX_SIDE || size[1] > CNNRT_PICTURE_MAX_SIDE)
+            return false;
+    }
+    return true;
+}
+
 int cnnrt_transforms_run(const cnnrt_transform *t, size_t n, Canvas *v, Rng *r, cnnrt_data_error *error) {
     int status = CNNRT_OK;
     for (size_t i = 0; status == CNNRT_OK && i < n; i++)

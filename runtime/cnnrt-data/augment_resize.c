@@ -83,19 +83,27 @@ int cnnrt_resize_part(Canvas *v, const uint32_t at[2], const uint32_t size[2], u
     return CNNRT_OK;
 }
 
+void cnnrt_transform_size(const cnnrt_transform *t, uint64_t size[2]) {
+    const uint64_t h = size[0], w = size[1];
+    size[0] = t->size[0];
+    size[1] = t->size[1];
+    if (size[1] == 0 && w <= h) {
+        size[1] = size[0];
+        size[0] = size[0] * h / w;
+    } else if (size[1] == 0) {
+        size[1] = size[0] * w / h;
+    }
+}
+
 int cnnrt_resize_run(const cnnrt_transform *t, Canvas *v, Rng *r, cnnrt_data_error *error) {
     const uint32_t at[2] = {0, 0}, all[2] = {v->h, v->w};
-    uint64_t h = t->size[0], w = t->size[1];
+    uint64_t to[2] = {v->h, v->w};
     (void)r;
-    if (w == 0 && v->w <= v->h) {
-        w = h;
-        h = h * v->h / v->w;
-    } else if (w == 0) {
-        w = h * v->w / v->h;
-    }
-    int status = cnnrt_picture_check(h, w, "Resize", error);
-    return status == CNNRT_OK ? cnnrt_resize_part(v, at, all, (uint32_t)h, (uint32_t)w, t->antialias, error)
-                              : status;
+    cnnrt_transform_size(t, to);
+    int status = cnnrt_picture_check(to[0], to[1], "Resize", error);
+    return status == CNNRT_OK
+               ? cnnrt_resize_part(v, at, all, (uint32_t)to[0], (uint32_t)to[1], t->antialias, error)
+               : status;
 }
 
 /* What is taken when ten draws did not fit: the largest centred part whose ratio is allowed. */

@@ -118,7 +118,8 @@ int cnnrt_dataset_open(cnnrt_dataset **out, const char *folder, const char *spli
                        cnnrt_data_error *error);
 
 enum cnnrt_layout {
-    CNNRT_LAYOUT_AUTO = 0, /* NHWC when the last dimension is 1 or 3 and the second is not, else NCHW */
+    CNNRT_LAYOUT_AUTO = 0, /* NHWC when the last dimension is 1 or 3 and the second is not, else NCHW; in a
+                              loader the other of them, where that alone fits the options */
     CNNRT_NCHW = 1,
     CNNRT_NHWC = 2
 };
@@ -139,6 +140,10 @@ void cnnrt_dataset_close(cnnrt_dataset *a); /* NULL is allowed */
 void cnnrt_dataset_describe(const cnnrt_dataset *a, cnnrt_dataset_info *out);
 /* The class of sample i, 0 <= i < count; -1 when the targets are numbers. */
 int64_t cnnrt_dataset_label(const cnnrt_dataset *a, int64_t i);
+
+/* The number of sample i in the files as they are, without splits and subsets. *file, which lives as long as
+ * the data set, is the one with its label or targets; NULL where they are not all in one. */
+int64_t cnnrt_dataset_origin(const cnnrt_dataset *a, int64_t i, const char **file);
 
 /* ---- Augmentation: torchvision's transforms of float tensors, by their names and parameters ---- */
 

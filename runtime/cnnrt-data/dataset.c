@@ -20,6 +20,7 @@ static void store_release(Store *s) {
         free(s->owned[i]);
     free(s->folder);
     free(s->paths);
+    free(s->target_file);
     free(s->classes);
     free(s->labels);
     free(s->targets);
@@ -101,6 +102,7 @@ static cnnrt_dataset *view_of(const cnnrt_dataset *a, int64_t count) {
     if (!v)
         return NULL;
     v->count = count;
+    v->reading = a->reading;
     v->n_classes = a->n_classes;
     v->index = malloc((count ? (size_t)count : 1) * sizeof *v->index);
     v->class_map = malloc((n ? n : 1) * sizeof *v->class_map);
@@ -290,13 +292,18 @@ int cnnrt_dataset_open_npy(cnnrt_dataset **out, const char *images, const char *
 
 /* ---- Samples ---- */
 
+const Reading *cnnrt_dataset_reading(const cnnrt_dataset *a) {
+    return &a->store->reading[a->reading];
+}
+
 void cnnrt_dataset_describe(const cnnrt_dataset *a, cnnrt_dataset_info *out) {
     const Store *s = a->store;
+    const Reading *r = cnnrt_dataset_reading(a);
     *out = (cnnrt_dataset_info){.kind = s->kind,
                                 .count = a->count,
-                                .channels = s->channels,
-                                .height = s->height,
-                                .width = s->width,
+                                .channels = r->channels,
+                                .height = r->height,
+                                .width = r->width,
                                 .n_classes = a->n_classes,
                                 .classes = a->classes,
                                 .target_elements = s->target_elements};
@@ -308,6 +315,11 @@ int64_t cnnrt_dataset_label(const cnnrt_dataset *a, int64_t i) {
         return -1;
     int32_t label = s->labels[stored(a, i)];
     return a->class_map ? a->class_map[label] : label;
+}
+
+int64_t cnnrt_dataset_origin(const cnnrt_dataset *a, int64_t i, const char **file) {
+    *file = a->store->target_file;
+    return stored(a, i);
 }
 
 const float *cnnrt_dataset_numbers(const cnnrt_dataset *a, int64_t i) {
@@ -373,10 +385,11 @@ int cnnrt_dataset_picture(const cnnrt_dataset *a, int64_t i, uint32_t channels, 
         cnnrt_picture_free(&picture);
         return status;
     }
-    int status = shape_canvas(v, channels, s->height, s->width, error);
-    if (status == CNNRT_OK && s->pixels.u8)
-        from_u8(&s->pixels, n, s->channels, v);
+    const Reading *r = cnnrt_dataset_reading(a);
+    int status = shape_canvas(v, channels, r->height, r->width, error);
+    if (status == CNNRT_OK && r->pixels.u8)
+        from_u8(&r->pixels, n, r->channels, v);
     else if (status == CNNRT_OK)
-        from_f32(&s->pixels, n, v);
+        from_f32(&r->pixels, n, v);
     return status;
 }

@@ -96,8 +96,6 @@ int cnnrt_cifar_open(Store *s, const char *folder, const char *split, cnnrt_data
     for (size_t i = 0; i < have / RECORD; i++)
         s->labels[i] = all[i * RECORD];
     s->count = (int64_t)(have / RECORD);
-    s->channels = 3;
-    s->height = s->width = SIDE;
-    s->pixels = (Pixels){all + 1, NULL, RECORD, {PLANE, SIDE, 1}};
+    s->reading[0] = (Reading){3, SIDE, SIDE, {all + 1, NULL, RECORD, {PLANE, SIDE, 1}}};
     return name_classes(s, folder, error);
 }

@@ -29,11 +29,16 @@ int cnnrt_idx_open(Store *s, const char *folder, const char *split, cnnrt_data_e
     s->owned[0] = images.pixels;
     s->owned[1] = images.labels;
     s->count = (int64_t)images.count;
-    s->channels = 1;
-    s->height = images.height;
-    s->width = images.width;
     if (images.height == 0 || images.width == 0)
         return cnnrt_data_fail(error, CNNRT_E_FORMAT, folder, "the images of %.40s are empty", split);
-    s->pixels = (Pixels){images.pixels, NULL, (size_t)images.height * images.width, {0, images.width, 1}};
-    return cnnrt_store_labels(s, images.labels, CNNRT_U8, images.count, folder, error);
+    s->reading[0] = (Reading){
+        1,
+        images.height,
+        images.width,
+        {images.pixels, NULL, (size_t)images.height * images.width, {0, images.width, 1}},
+    };
+    s->target_file = cnnrt_idx_path(folder, split, "labels-idx1-ubyte");
+    return s->target_file
+               ? cnnrt_store_labels(s, images.labels, CNNRT_U8, images.count, s->target_file, error)
+               : cnnrt_data_fail(error, CNNRT_E_SYSTEM, folder, "out of memory");
 }

@@ -46,6 +46,17 @@ static bool is_colour(int64_t channels) {
     return channels == 1 || channels == 3;
 }
 
+/* `last`: channels are the last of four dimensions. */
+static Reading read_as(const cnnrt_npy *a, bool last) {
+    size_t c = (size_t)(a->rank == 3 ? 1 : a->rank == 2 || !last ? a->dim[1] : a->dim[3]);
+    size_t h = (size_t)(a->rank == 2 ? 1 : a->rank == 3 || last ? a->dim[1] : a->dim[2]);
+    size_t w = (size_t)(a->rank == 2 ? 1 : a->rank == 3 || last ? a->dim[2] : a->dim[3]);
+    Reading r = {.channels = (uint32_t)c, .height = (uint32_t)h, .width = (uint32_t)w};
+    r.pixels = (Pixels){.sample = c * h * w, .stride = {last ? 1 : h * w, last ? w * c : w, last ? c : 1}};
+    *(a->dtype == CNNRT_U8 ? &r.pixels.u8 : &r.pixels.f32) = a->data;
+    return r;
+}
+
 /* Dimensions and strides of the images; the store keeps their memory. */
 static int take_images(Store *s, const cnnrt_npy *a, int layout, const char *path, cnnrt_data_error *error) {
     if (a->dtype != CNNRT_U8 && a->dtype != CNNRT_F32)
@@ -59,15 +70,10 @@ static int take_images(Store *s, const cnnrt_npy *a, int layout, const char *pat
                                    (long long)a->dim[i]);
     bool last = a->rank == 4 && (layout == CNNRT_NHWC || (layout == CNNRT_LAYOUT_AUTO &&
                                                           is_colour(a->dim[3]) && !is_colour(a->dim[1])));
-    size_t c = (size_t)(a->rank == 3 ? 1 : a->rank == 2 || !last ? a->dim[1] : a->dim[3]);
-    size_t h = (size_t)(a->rank == 2 ? 1 : a->rank == 3 || last ? a->dim[1] : a->dim[2]);
-    size_t w = (size_t)(a->rank == 2 ? 1 : a->rank == 3 || last ? a->dim[2] : a->dim[3]);
     s->count = a->dim[0];
-    s->channels = (uint32_t)c;
-    s->height = (uint32_t)h;
-    s->width = (uint32_t)w;
-    s->pixels = (Pixels){.sample = c * h * w, .stride = {last ? 1 : h * w, last ? w * c : w, last ? c : 1}};
-    *(a->dtype == CNNRT_U8 ? &s->pixels.u8 : &s->pixels.f32) = a->data;
+    s->reading[0] = read_as(a, last);
+    if (a->rank == 4 && layout == CNNRT_LAYOUT_AUTO)
+        s->reading[1] = read_as(a, !last);
     return CNNRT_OK;
 }
 
@@ -81,7 +87,10 @@ static int take_targets(Store *s, const cnnrt_npy *a, const char *path, cnnrt_da
         return cnnrt_store_labels(s, a->data, a->dtype, a->count, path, error);
     }
     if (a->dtype != CNNRT_F32)
-        return cnnrt_data_fail(error, CNNRT_E_FORMAT, path, "targets are u1, i4, i8 (labels) or f4");
+        return cnnrt_data_fail(error, CNNRT_E_FORMAT, path,
+                               "targets are u1, i4, i8 (classes) or f4, not %s; classes are integers: "
+                               ".astype('int64')",
+                               cnnrt_npy_type(a->dtype));
     if (a->count == 0 || a->count / (size_t)s->count > INT32_MAX)
         return cnnrt_data_fail(error, CNNRT_E_FORMAT, path, "%zu numbers for %lld images", a->count,
                                (long long)s->count);
@@ -107,6 +116,9 @@ int cnnrt_npy_open(Store *s, const char *images, const char *targets, int layout
     status = take_images(s, &x, layout, images, error);
     if (status != CNNRT_OK)
         return status;
+    s->target_file = strdup(targets);
+    if (!s->target_file)
+        return cnnrt_data_fail(error, CNNRT_E_SYSTEM, targets, "out of memory");
     status = read_array(&y, targets, error);
     if (status != CNNRT_OK)
         return status;

@@ -112,16 +112,23 @@ void cnnrt_idx_free(cnnrt_idx *a) {
 
 /* ---- Image and label files of one data set ---- */
 
-/* folder/split-kind, or the same with .gz when that is what is there. */
-static int read_part(cnnrt_idx *out, const char *folder, const char *split, const char *kind,
-                     cnnrt_data_error *error) {
+char *cnnrt_idx_path(const char *folder, const char *split, const char *kind) {
+    if (strcmp(split, "test") == 0)
+        split = "t10k";
     size_t room = strlen(folder) + strlen(split) + strlen(kind) + 8;
     char *path = malloc(room);
+    if (path)
+        snprintf(path, room, "%s/%s-%s", folder, split, kind);
+    if (path && access(path, F_OK) != 0)
+        snprintf(path, room, "%s/%s-%s.gz", folder, split, kind);
+    return path;
+}
+
+static int read_part(cnnrt_idx *out, const char *folder, const char *split, const char *kind,
+                     cnnrt_data_error *error) {
+    char *path = cnnrt_idx_path(folder, split, kind);
     if (!path)
         return cnnrt_data_fail(error, CNNRT_E_SYSTEM, folder, "out of memory");
-    snprintf(path, room, "%s/%s-%s", folder, split, kind);
-    if (access(path, F_OK) != 0)
-        snprintf(path, room, "%s/%s-%s.gz", folder, split, kind);
     int status = cnnrt_idx_read(out, path, error);
     free(path);
     return status;

@@ -59,25 +59,32 @@ typedef struct Pixels {
     size_t sample, stride[3];
 } Pixels;
 
+/* What the dimensions of the images mean. */
+typedef struct Reading {
+    uint32_t channels, height, width; /* 0: see cnnrt_dataset_info */
+    Pixels pixels;
+} Reading;
+
 typedef struct Store {
     atomic_uint users;
     const char *kind;
     int64_t count;
-    uint32_t channels, height, width; /* 0: see cnnrt_dataset_info */
-    Pixels pixels;
-    char *folder;    /* of the classes' folders; or NULL */
-    char **paths;    /* count, of files; or NULL */
-    int32_t *labels; /* count; or NULL */
-    float *targets;  /* count * target_elements; or NULL */
+    Reading reading[2]; /* as guessed, and what it may be instead; of 0 channels: nothing else */
+    char *folder;       /* of the classes' folders; or NULL */
+    char **paths;       /* count, of files; or NULL */
+    char *target_file;  /* that has all labels or targets; or NULL */
+    int32_t *labels;    /* count; or NULL */
+    float *targets;     /* count * target_elements; or NULL */
     uint32_t target_elements;
     uint32_t n_classes;
     char **classes;
-    void *owned[6]; /* memory behind `pixels` */
+    void *owned[6]; /* memory behind the pixels */
 } Store;
 
 struct cnnrt_dataset {
     Store *store;
     int64_t count;
+    uint32_t reading;   /* of the store's two */
     uint32_t *index;    /* the store's number of each sample; NULL: the same */
     int32_t *class_map; /* class of each of the store's classes; NULL: the same */
     uint32_t n_classes;
@@ -95,6 +102,10 @@ bool cnnrt_idx_found(const char *folder, const char *split);
 bool cnnrt_cifar_found(const char *folder, const char *split);
 bool cnnrt_npy_found(const char *folder, const char *split);
 bool cnnrt_folder_found(const char *folder, const char *split);
+/* folder/<split>-kind, or the same with .gz when that is what is there; malloced, NULL when memory is out. */
+char *cnnrt_idx_path(const char *folder, const char *split, const char *kind);
+/* "f4" and so on: what NumPy calls a type that can be read. */
+const char *cnnrt_npy_type(uint32_t dtype);
 /* Labels from bytes or numbers; n_classes becomes the largest + 1, with names "0", "1" and so on. */
 int cnnrt_store_labels(Store *s, const void *data, uint32_t dtype, size_t count, const char *path,
                        cnnrt_data_error *error);
@@ -126,6 +137,8 @@ static inline float cnnrt_value(const cnnrt_values *a, uint32_t c) {
     return a->v[a->n == 1 ? 0 : c];
 }
 
+/* How the view reads its images. */
+const Reading *cnnrt_dataset_reading(const cnnrt_dataset *a);
 /* Another view of the same samples; NULL when memory is out. */
 cnnrt_dataset *cnnrt_dataset_share(const cnnrt_dataset *a);
 /* The target_elements numbers of sample i of a data set without classes. */
@@ -135,6 +148,11 @@ const char *cnnrt_dataset_file(const cnnrt_dataset *a, int64_t i);
 /* Sample i of a view onto the canvas, with the wanted channels, pixels 0 to 1. */
 int cnnrt_dataset_picture(const cnnrt_dataset *a, int64_t i, uint32_t channels, Canvas *v,
                           cnnrt_data_error *error);
+/* The size that pictures of size[0] by size[1] have after the transforms; false where that is more than a
+ * picture can have. */
+bool cnnrt_transforms_size(const cnnrt_transform *t, size_t n, uint64_t size[2]);
+/* The same for one transform with a size, unchecked. */
+void cnnrt_transform_size(const cnnrt_transform *t, uint64_t size[2]);
 int cnnrt_transforms_run(const cnnrt_transform *t, size_t n, Canvas *v, Rng *r, cnnrt_data_error *error);
 /* The picture becomes `h` by `w`, from its part of size[0] by size[1] at top, left. */
 int cnnrt_resize_part(Canvas *v, const uint32_t at[2], const uint32_t size[2], uint32_t h, uint32_t w,

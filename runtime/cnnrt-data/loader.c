@@ -130,11 +130,45 @@ cnnrt_source cnnrt_loader_source(cnnrt_loader *a) {
 
 /* ---- Opening ---- */
 
+/* Whether these images can be had with `want` channels. */
+static bool gives_channels(const Reading *r, uint32_t want) {
+    uint32_t have = r->channels;
+    bool bytes = have == 0 || r->pixels.u8;
+    bool both_colour = (have == 0 || have == 1 || have == 3) && (want == 1 || want == 3);
+    return have == want || (bytes && both_colour);
+}
+
+/* 0: not at all; 2: without any change. */
+static int fit_of(const Reading *r, const cnnrt_loader_options *o) {
+    bool same = r->channels == o->channels && (o->height == 0 || r->height == o->height) &&
+                (o->width == 0 || r->width == o->width);
+    return same ? 2 : gives_channels(r, o->channels);
+}
+
+/* The model's shape says more than the guess. */
+static void choose_reading(cnnrt_dataset *a, const cnnrt_loader_options *o) {
+    const Reading *r = a->store->reading;
+    if (o->channels && r[1].channels)
+        a->reading = fit_of(&r[1], o) > fit_of(&r[0], o);
+}
+
+/* Where all pictures have one size, it is the model's after the transforms. */
+static int check_size(const cnnrt_loader *a, cnnrt_data_error *error) {
+    uint64_t size[2] = {a->info.height, a->info.width};
+    if (a->o.resize || size[0] == 0 || size[1] == 0 ||
+        !cnnrt_transforms_size(a->transforms, a->o.n_transforms, size) ||
+        (size[0] == a->o.height && size[1] == a->o.width))
+        return CNNRT_OK;
+    bool made = size[0] != a->info.height || size[1] != a->info.width;
+    return cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
+                           "the pictures are %u by %u pixels%s where the model takes %u by %u%s",
+                           (uint32_t)size[1], (uint32_t)size[0], made ? " after the transforms," : "",
+                           a->o.width, a->o.height, made ? "" : "; resize them");
+}
+
 static int check_input(const cnnrt_loader *a, cnnrt_data_error *error) {
     uint32_t have = a->info.channels, want = a->o.channels;
-    bool bytes = have == 0 || a->data->store->pixels.u8;
-    bool both_colour = (have == 0 || have == 1 || have == 3) && (want == 1 || want == 3);
-    if (have != want && !(bytes && both_colour))
+    if (!gives_channels(cnnrt_dataset_reading(a->data), want))
         return cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
                                "the data set has %u channels where the model takes %u", have, want);
     if (a->o.height == 0 || a->o.width == 0)
@@ -149,7 +183,7 @@ static int check_input(const cnnrt_loader *a, cnnrt_data_error *error) {
         if (status != CNNRT_OK)
             return status;
     }
-    return CNNRT_OK;
+    return check_size(a, error);
 }
 
 static int check_target(const cnnrt_loader *a, cnnrt_data_error *error) {
@@ -160,15 +194,19 @@ static int check_target(const cnnrt_loader *a, cnnrt_data_error *error) {
                    : cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
                                      "the data set has %u classes where the model has %u", a->info.n_classes,
                                      want);
+    if (want == 0 && a->info.target_elements == 1)
+        return cnnrt_data_fail(error, CNNRT_E_SHAPE, a->data->store->target_file,
+                               "f4, but the model takes classes, and classes are integers: .astype('int64')");
     return want == a->info.target_elements
                ? CNNRT_OK
-               : cnnrt_data_fail(error, CNNRT_E_SHAPE, NULL,
+               : cnnrt_data_fail(error, CNNRT_E_SHAPE, a->data->store->target_file,
                                  "the data set has %u numbers a sample as targets where the model takes %s%u",
                                  a->info.target_elements, want ? "" : "classes, i64 x ", want ? want : 1);
 }
 
 /* The options with their defaults, and what is derived from them. */
 static int settle(cnnrt_loader *a, const cnnrt_loader_options *o, cnnrt_data_error *error) {
+    choose_reading(a->data, o);
     cnnrt_dataset_describe(a->data, &a->info);
     a->o = *o;
     a->o.channels = or_else(o->channels, or_else(a->info.channels, 3));

@@ -14,6 +14,13 @@ static const struct {
     {"|u1", CNNRT_U8, 1},  {"<i4", CNNRT_I32, 4}, {"<i2", CNNRT_NPY_I16, 2}, {"<i8", CNNRT_I64, 8},
 };
 
+const char *cnnrt_npy_type(uint32_t dtype) {
+    uint32_t i = 0;
+    while (types[i].dtype != dtype)
+        i++;
+    return types[i].descr + 1;
+}
+
 /* ---- The header: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } ---- */
 
 typedef struct Header {

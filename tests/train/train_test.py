@@ -12,6 +12,7 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -497,6 +498,12 @@ class Data(Base):
         samples.write_folder(self.dir / "bad")
         for file in (self.dir / "bad/train/bee").iterdir():
             file.write_bytes(file.read_bytes()[:30])
+        for name, code, letter in (("floats", "<f4", "f"), ("doubles", "<f8", "d")):
+            samples.write_npy_pairs(self.dir / name)
+            path = self.dir / name / "train-labels.npy"
+            samples.write_npy(path, code, (60,), struct.pack(f"<60{letter}", *range(60)))
+        labels = samples.pictures(160, 1)[0]
+        beyond = next(i for i, k in enumerate(labels) if k >= 2)
         (self.dir / "empty").mkdir()
         self.json("three.json", samples.model(classes=3))
         self.json("two.json", samples.model(classes=2))
@@ -509,18 +516,23 @@ class Data(Base):
         for model, data, recipe, says in [
             ("net.json", "missing", one, "missing"),
             ("net.json", "empty", one, 'for split "train"'),
-            ("net.json", "small", one, "the picture is 8 by 6 pixels where the model takes 8 by 10"),
+            ("net.json", "small", one, "training: the pictures are 8 by 6 pixels where the model takes 8 by 10; resize them"),
             ("net.json", "cut", one, "train-images-idx3-ubyte"),
             ("net.json", "cut_test", one, "t10k-labels-idx1-ubyte"),
-            ("two.json", "idx", one, 'the data have 10 classes, but output "logits" of the model has 2'),
-            ("two.json", "folder", one, "the data have 3 classes"),
+            ("two.json", "idx", one, f'idx/train-labels-idx1-ubyte: sample {beyond} has label {labels[beyond]}, but output "logits" of '
+             "the model has 2 classes"),
+            ("two.json", "folder", one, 'the data have 3 classes, but output "logits" of the model has 2'),
             ("three.json", "lacks", one, 'class 0 is "bee" in validation and "ape" in training'),
             ("three.json", "bad", one, "bad/train/bee/"),
-            ("net.json", "numbers", one, "2 numbers a sample as targets where the model takes classes"),
+            ("net.json", "numbers", one, "numbers/train-targets.npy: the data set has 2 numbers a sample as targets where the model takes classes"),
+            ("net.json", "floats", one, "floats/train-labels.npy: f4, but the model takes classes, and classes are integers: .astype('int64')"),
+            ("net.json", "doubles", one, "doubles/train-labels.npy: targets are u1, i4, i8 (classes) or f4, not f8; classes are "
+             "integers: .astype('int64')"),
             ("net.json", "numbers", mse, "2 numbers a sample as targets where the model takes 10"),
             ("net.json", "npy", self.recipe("n.json", augmentation=[{"type": "Normalize", "mean": [1, 2], "std": [1, 2]}]),
              "/augmentation/0"),
-            ("net.json", "npy", self.recipe("m.json", augmentation=[{"type": "RandomCrop", "size": 6}]), "6 by 6"),
+            ("net.json", "npy", self.recipe("m.json", augmentation=[{"type": "RandomCrop", "size": 6}]),
+             "training: the pictures are 6 by 6 pixels after the transforms, where the model takes 8 by 10 [training-data]\n"),
             ("net.json", "idx", self.recipe("v.json", validation=0.001), "no samples for validation"),
             ("net.json", "idx", self.recipe("k.json", classes=["1", "eleven"]), 'no class "eleven"'),
             ("net.json", "idx", self.recipe("d.json", classes=["1", "1"]), "named twice"),
@@ -534,6 +546,46 @@ class Data(Base):
                 self.assertNotIn("epoch 1", err)
         names = {"n.json", "m.json", "v.json", "k.json", "d.json"}
         self.assertEqual(sorted(set(os.listdir(self.dir)) - names), sorted(set(before) - names))
+
+    def test_labels(self):
+        """A label beyond the classes is told with its sample and file, wherever it is; too many outputs are a warning."""
+        def labels(split, count, **odd):
+            data = [i % 3 for i in range(count)]
+            for at, label in odd.items():
+                data[int(at[1:])] = label
+            samples.write_npy(self.dir / f"npy/{split}-labels.npy", "<i8", (count,), struct.pack(f"<{count}q", *data))
+        def fault(**keys):
+            return self.train("-r", self.recipe(epochs=1, **keys), model="three.json", data="npy", status=1).stderr
+        samples.write_npy_pairs(self.dir / "npy")
+        self.json("three.json", samples.model(classes=3))
+        labels("train", 60, _41=7, _50=3)
+        labels("test", 20)
+        says = 'npy/train-labels.npy: sample 41 has label 7, but output "logits" of the model has 3 classes [training-data]'
+        self.assertIn(says, fault())
+        for seed in range(4):  # in what is held back, too
+            err = fault(validation=0.5, seed=seed)
+            self.assertRegex(err, r'train-labels.npy: sample (41 has label 7|50 has label 3), but output "logits" of the model has 3')
+        labels("train", 60)
+        labels("test", 20, _12=3)
+        self.assertIn("npy/test-labels.npy: sample 12 has label 3, but the largest in training is 2 [training-data]", fault())
+        labels("test", 20)
+        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), data="npy").stderr)
+        samples.write_folder(self.dir / "folder")
+        err = self.train("-r", self.recipe(epochs=1), data="folder").stderr
+        self.assertIn('warning: the data have 3 classes, and output "logits" of the model has 10 [training-data]', err)
+        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), model="three.json", data="folder").stderr)
+
+    def test_layout(self):
+        """The model's shape tells NCHW from NHWC."""
+        narrow = samples.model()
+        narrow["inputs"][0]["shape"] = [8, 11, 1]
+        narrow["layers"] = [{"name": "flatten", "type": "Flatten"}, {"name": "fc", "type": "Linear", "in_features": 88, "out_features": 10}]
+        self.json("narrow.json", narrow)
+        (self.dir / "npy").mkdir()
+        for split in ("train", "test"):
+            samples.write_npy(self.dir / f"npy/{split}-images.npy", "|u1", (16, 8, 11, 1), bytes(16 * 88))
+            samples.write_npy(self.dir / f"npy/{split}-labels.npy", "|u1", (16,), bytes(range(8)) * 2)
+        self.train("-r", self.recipe(epochs=1), model="narrow.json", data="npy")
 
     def test_paths(self):
         """No data, or a pipe among them: told at once. A pipe has no writer, and would be waited for for ever."""

@@ -155,11 +155,78 @@ Test(sets, npy_that_do_not_fit, .init = make_root, .fini = remove_root) {
     put_npy("labels.npy", CNNRT_I64, 2, DIM(3, 1), labels);
     refused(NULL, NULL, CNNRT_E_FORMAT, "one dimension");
     put_npy("labels.npy", CNNRT_F64, 1, DIM(3), f32);
-    refused(NULL, NULL, CNNRT_E_FORMAT, "targets are");
+    refused(NULL, NULL, CNNRT_E_FORMAT, "labels.npy: targets are u1, i4, i8 (classes) or f4, not f8");
     put_npy("labels.npy", CNNRT_F32, 2, DIM(3, 0), f32);
     refused(NULL, NULL, CNNRT_E_FORMAT, "0 numbers");
     cr_expect_eq(remove(at("labels.npy")), 0);
     refused(NULL, NULL, CNNRT_E_FILE, "labels.npy");
+}
+
+/* A loader's input of 1 sample as the shape of the model has it; pixels are those of row-major numbers. */
+static void expect_layout(const int64_t dim[4], uint32_t c, uint32_t h, uint32_t w, bool nhwc) {
+    static float f32[4000], input[4000];
+    int64_t label;
+    cnnrt_dataset *a;
+    cnnrt_loader *l;
+    cnnrt_data_error e = {0};
+    for (int i = 0; i < 4000; i++)
+        f32[i] = (float)i;
+    put_npy("images.npy", CNNRT_F32, 4, dim, f32);
+    put_npy("labels.npy", CNNRT_I64, 1, dim, (const int64_t[]){0, 1});
+    a = opened(NULL, NULL);
+    const cnnrt_loader_options o = {.channels = c, .height = h, .width = w};
+    cr_assert_eq(cnnrt_loader_open(&l, a, &o, &e), CNNRT_OK, "%s", e.text);
+    cnnrt_source s = cnnrt_loader_source(l);
+    cr_assert(s.begin(s.arg, 0, 0) == 0 && s.next(s.arg, 1, input, &label) == 1);
+    for (uint32_t k = 0; k < c * h * w; k++) {
+        uint32_t plane = k / (h * w), pixel = k % (h * w);
+        cr_assert_eq(input[k], (float)(nhwc ? pixel * c + plane : k));
+    }
+    cnnrt_loader_close(l);
+    cnnrt_dataset_close(a);
+}
+
+Test(sets, layout_of_the_model, .init = make_root, .fini = remove_root) {
+    expect_layout(DIM(2, 8, 11, 1), 8, 11, 1, false); /* guessed as NHWC */
+    expect_layout(DIM(2, 8, 11, 1), 1, 8, 11, true);
+    expect_layout(DIM(2, 5, 4, 2), 2, 5, 4, true); /* guessed as NCHW */
+    expect_layout(DIM(2, 3, 3, 4), 4, 3, 3, true);
+    expect_layout(DIM(2, 3, 3, 3), 3, 3, 3, false); /* both fit */
+    expect_layout(DIM(2, 6, 5, 6), 6, 6, 5, true);  /* the size says it */
+}
+
+Test(sets, origin, .init = make_root, .fini = remove_root) {
+    cnnrt_dataset *v;
+    const char *file;
+    put_idx();
+    cnnrt_dataset *a = opened("train", NULL);
+    cr_assert_eq(cnnrt_dataset_subset(a, (const uint32_t[]){3}, 1, &v, NULL), CNNRT_OK);
+    cr_expect_eq(cnnrt_dataset_origin(v, 0, &file), 5);
+    cr_expect_str_eq(file, at("train-labels-idx1-ubyte"));
+    cnnrt_dataset_close(v);
+    cnnrt_dataset_close(a);
+}
+
+Test(sets, size_after_transforms, .init = make_root, .fini = remove_root) {
+    cnnrt_transform t[2];
+    cnnrt_loader *l;
+    cnnrt_data_error e = {0};
+    put_idx(); /* 1 by 2 */
+    cnnrt_dataset *a = opened("train", NULL);
+    cnnrt_transform_init(&t[0], CNNRT_RESIZE);
+    cnnrt_transform_init(&t[1], CNNRT_RANDOM_HORIZONTAL_FLIP);
+    t[0].size[0] = 4; /* the shorter side: 4 by 8 */
+    cnnrt_loader_options o = {.height = 5, .width = 8, .transforms = t, .n_transforms = 2};
+    cr_expect_eq(cnnrt_loader_open(&l, a, &o, &e), CNNRT_E_SHAPE);
+    cr_expect_str_eq(e.text,
+                     "the pictures are 8 by 4 pixels after the transforms, where the model takes 8 by 5");
+    o.height = 4;
+    cr_assert_eq(cnnrt_loader_open(&l, a, &o, &e), CNNRT_OK, "%s", e.text);
+    cnnrt_loader_close(l);
+    o.n_transforms = 0;
+    cr_expect_eq(cnnrt_loader_open(&l, a, &o, &e), CNNRT_E_SHAPE);
+    cr_expect_str_eq(e.text, "the pictures are 2 by 1 pixels where the model takes 8 by 4; resize them");
+    cnnrt_dataset_close(a);
 }
 
 static void put_folder(void) {
@@ -308,7 +375,7 @@ static void damage(const char *name, const char *split, uint32_t most) {
         cr_expect(status == CNNRT_OK || (e.status == status && strstr(e.text, root)), "%s: %s", name, e.text);
         bad += status != CNNRT_OK;
         for (int64_t k = 0; a && k < a->count; k++)
-            pixel(a, k, a->store->channels, 0, 0, 0);
+            pixel(a, k, cnnrt_dataset_reading(a)->channels, 0, 0, 0);
         cnnrt_dataset_close(a);
         f[where] = old;
     }
