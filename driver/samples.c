@@ -110,9 +110,23 @@ static bool check_model(const Compile *c, const cnnrt_model *m) {
     return diag_hint(&c->cx->diag, "compile it with --train and write the loop: docs/training.md");
 }
 
-static bool is_named(const cnnrt_dataset *set) {
-    const char *kind = describe(set).kind;
-    return strcmp(kind, "folder") == 0 || strcmp(kind, "cifar10") == 0;
+/* The output that the loss looks at. */
+static const cnnrt_tensor *scores(const Compile *c, const cnnrt_model *m) {
+    const char *name = c->recipe->train.loss.output;
+    for (uint32_t i = 0; name && i < m->n_outputs; i++)
+        if (!strcmp(m->outputs[i].name, name))
+            return &m->outputs[i];
+    return m->outputs;
+}
+
+/* More scores than classes can be meant where files have mere numbers, but hardly where they have names. */
+static void warn_of_more(const Compile *c, const cnnrt_dataset *set, const cnnrt_tensor *out) {
+    const cnnrt_dataset_info info = describe(set);
+    const bool named = strcmp(info.kind, "folder") == 0 || strcmp(info.kind, "cifar10") == 0;
+    if (named && out->dim[1] > (int64_t)info.n_classes)
+        diag_warning(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                     "the data have %u classes, and output \"%s\" of the model has %lld", info.n_classes,
+                     out->name, (long long)out->dim[1]);
 }
 
 /* All labels, also of what was held back, are classes of the output. */
@@ -123,26 +137,19 @@ static bool check_labels(const Compile *c, const Samples *s, const cnnrt_tensor 
            (!s->valid || classes_below(c, s->valid, out->dim[1], but));
 }
 
-/* The output that the loss looks at has a score for each class. */
+/* There is a score for each class. */
 static bool check_scores(const Compile *c, const cnnrt_model *m, const Samples *s) {
-    const char *name = c->recipe->train.loss.output;
-    const cnnrt_tensor *out = m->outputs, *target = m->training->targets;
+    const cnnrt_tensor *out = scores(c, m), *target = m->training->targets;
     const cnnrt_dataset *set = s->train ? s->train : s->valid;
     const uint32_t classes = describe(set).n_classes;
-    for (uint32_t i = 0; name && i < m->n_outputs; i++)
-        if (!strcmp(m->outputs[i].name, name))
-            out = &m->outputs[i];
     if (target->dtype != CNNRT_I64 || out->rank < 2)
         return true;
-    if (out->dim[1] >= (int64_t)classes) {
-        if (out->dim[1] > (int64_t)classes && classes > 0 && s->train && !c->o->evaluate && is_named(set))
-            diag_warning(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
-                         "the data have %u classes, and output \"%s\" of the model has %lld", classes,
-                         out->name, (long long)out->dim[1]);
+    if (s->train && !c->o->evaluate)
+        warn_of_more(c, s->train, out);
+    if (out->dim[1] >= (int64_t)classes)
         return true;
-    }
-    if (classes_numbered(c, set) && !check_labels(c, s, out))
-        return false;
+    if (classes_numbered(c, set))
+        return check_labels(c, s, out);
     diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
                "the data have %u classes, but output \"%s\" of the model has %lld", classes, out->name,
                (long long)out->dim[1]);
@@ -167,6 +174,7 @@ static bool take_transforms(const Compile *c, bool training, cnnrt_loader_option
     return true;
 }
 
+/* What is random is left out of validation: its pictures may be of another size. */
 static bool unfit(const Compile *c, bool training, const char *text) {
     const char *what = training ? "training" : c->o->evaluate ? "evaluation" : "validation";
     diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL, "%s: %s", what, text);
