@@ -148,11 +148,12 @@ static bool check_scores(const Compile *c, const cnnrt_model *m, const Samples *
         warn_of_more(c, s->train, out);
     if (out->dim[1] >= (int64_t)classes)
         return true;
-    if (classes_numbered(c, set))
-        return check_labels(c, s, out);
-    diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
-               "the data have %u classes, but output \"%s\" of the model has %lld", classes, out->name,
-               (long long)out->dim[1]);
+    if (!classes_numbered(c, set))
+        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
+                   "the data have %u classes, but output \"%s\" of the model has %lld", classes, out->name,
+                   (long long)out->dim[1]);
+    else if (check_labels(c, s, out))
+        return true;
     return diag_hint(&c->cx->diag, "\"classes\" in the recipe takes some of them");
 }
 
