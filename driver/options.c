@@ -70,7 +70,7 @@ static const OptRow rows[] = {
     {"name", 0, OPT_TEXT, AT(name), ON_ALL, 0, 0, "NAME",
      "prefix of the C names (default: the model's name)"},
     {"batch", 0, OPT_INT, AT(batch), ON_ALL, 1, MAX_BATCH, "N",
-     "the largest number of images in a call (default 1)"},
+     "the largest number of images in a call (default 1; in training the recipe's)"},
     {"input-shape", 0, OPT_LIST, AT(shapes), ON_ALL, 0, 0, "NAME=3x224x224", "another shape for an input"},
     {"target", 0, OPT_TEXT, AT(target), ON_ALL, 0, 0, "TRIPLE",
      "LLVM's target triple (default: this machine)"},
@@ -155,6 +155,9 @@ void options_help(StrBuf *sb, Command c) {
         sb_printf(sb, strlen(left) < 34 ? "%-34s" : "%s\n                                  ", left);
         sb_printf(sb, "%s\n", r->help);
     }
+    if (c == CMD_TRAIN)
+        sb_puts(sb, "\nCtrl-C, SIGTERM and SIGHUP end the run in order, its checkpoint and weights written; "
+                    "a second one kills.\n");
     sb_printf(sb, "\nExit status: 0 success, 1 the input is at fault, 2 bad usage, 3 an internal error%s.\n",
               c == CMD_TRAIN ? ", 128 + N stopped by signal N, as 130 by Ctrl-C" : "");
 }
@@ -236,11 +239,14 @@ static int unknown_option(Context *cx, Command c, const char *word) {
         if (rows[i].on & 1u << c)
             names[n++] = rows[i].name;
     const char *bare = arena_strndup(&cx->arena, word, strcspn(word, "="));
-    const char *near = diag_nearest(bare + strspn(bare, "-"), names, n);
-    const char *message =
-        near ? arena_printf(&cx->arena, "unknown or incomplete option %s (is it --%s?)", bare, near)
-             : arena_printf(&cx->arena, "unknown or incomplete option %s", bare);
-    return usage_error(c, message);
+    const char *name = bare + strspn(bare, "-"), *near = diag_nearest(name, names, n), *what = "unknown";
+    for (size_t i = 0; i < n && !strncmp(bare, "--", 2); i++) {
+        if (!strcmp(names[i], name))
+            return usage_error(c, arena_printf(&cx->arena, "option %s takes no value", bare));
+        what = strncmp(names[i], name, strlen(name)) != 0 ? what : "incomplete";
+    }
+    return usage_error(c, near ? arena_printf(&cx->arena, "%s option %s (is it --%s?)", what, bare, near)
+                               : arena_printf(&cx->arena, "%s option %s", what, bare));
 }
 
 /* Models end in .json or .cnnir; a bare word, unless there is such a file, was meant as a command. */

@@ -190,9 +190,18 @@ static void report(const Train *t) {
         (o->evaluate ? progress_evaluation : progress_report)(&t->c, &t->result, &info);
 }
 
+static void warn_not_saved(const Train *t) {
+    const Options *o = t->c.o;
+    if (o->evaluate || o->save || o->checkpoint)
+        return;
+    diag_warning(&t->c.cx->diag, DIAG_NOT_SAVED, NULL, "the trained weights will not be kept");
+    diag_hint(&t->c.cx->diag, "--save W.safetensors or --checkpoint C.safetensors keeps them");
+}
+
 static bool train(Train *t) {
     if (!compile_import(&t->c) || !check_outputs(t) || !samples_open(&t->c, &t->samples))
         return false;
+    warn_not_saved(t);
     print_diagnostics(t->c.cx); /* not after hours of training */
     return compile(t) && samples_load(&t->c, t->p.model, &t->samples) &&
            (t->c.o->evaluate ? evaluate(t) : fit(t) && save(t));

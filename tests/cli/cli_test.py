@@ -71,6 +71,9 @@ class Cli(unittest.TestCase):
         self.assertIn("cannot be opened", self.cnnc("--explain", "file-read").stdout)
         self.assertIn("cannot be opened", self.cnnc("--explain", "[file-read]").stdout)
         self.assertEqual(self.cnnc("help").stdout, self.cnnc("--help").stdout)
+        train = self.cnnc("train", "--help").stdout
+        self.assertIn("Ctrl-C, SIGTERM and SIGHUP end the run in order", train)
+        self.assertIn("in training the recipe's", train)
         self.assertEqual(self.cnnc("help", "verify").stdout, self.cnnc("verify", "--help").stdout)
 
     def test_documented(self):
@@ -93,10 +96,12 @@ class Cli(unittest.TestCase):
         for args, says in [
             ([], "which MODEL"),
             (["run"], "which MODEL"),
-            (["--frobnicate", "x.json"], "unknown or incomplete option --frobnicate"),
+            (["--frobnicate", "x.json"], "unknown option --frobnicate"),
+            (["net.cnnir", "--print=x"], "incomplete option --print"),
+            (["net.cnnir", "--quiet=1"], "option --quiet takes no value"),
             (["--weight"], "needs a value"),
             (["--weihgts=x", "net.cnnir"], "is it --weights?"),
-            (["-z", "net.cnnir"], "unknown or incomplete option -z"),
+            (["-z", "net.cnnir"], "unknown option -z"),
             (["net.cnnir", "other.cnnir"], "one MODEL at a time"),
             (["bogus"], "\"bogus\" is neither a command (run, train, bench, verify, info, help) nor a MODEL"),
             (["rnu", "net.cnnir"], "there is no command \"rnu\" (is it \"run\"?)"),
@@ -128,18 +133,18 @@ class Cli(unittest.TestCase):
             (["train", "net.cnnir", "-d", "d", "--evaluate", "--log=l"], "so --log has no meaning"),
             (["train", "net.cnnir", "-d", "d", "--evaluate", "--epochs=2"], "so --epochs has no meaning"),
             (["train", "net.cnnir", "-d", "d", "--evaluate", "--memory-budget=2"], "so --memory-budget has no meaning"),
-            (["net.cnnir", "--evaluate"], "unknown or incomplete option --evaluate"),
+            (["net.cnnir", "--evaluate"], "unknown option --evaluate"),
             (["train", "net.cnnir", "-d", "d", "--recipes=r.json"], "is it --recipe?"),
-            (["train", "net.cnnir", "-d", "d", "-o", "w"], "unknown or incomplete option -o"),
+            (["train", "net.cnnir", "-d", "d", "-o", "w"], "unknown option -o"),
             (["train", "net.cnnir", "-d", "d", "--weights=w", "--init-seed=1"], "exclude each other"),
             (["net.cnnir", "--recipe", "r.json"], "--recipe is for training: say --train"),
             (["net.cnnir", "--memory-budget", "9"], "--memory-budget is for training: say --train"),
-            (["net.cnnir", "--data", "d"], "unknown or incomplete option --data"),
-            (["net.cnnir", "--train", "--checkpoint", "c"], "unknown or incomplete option --checkpoint"),
-            (["run", "net.cnnir", "--train"], "unknown or incomplete option --train"),
+            (["net.cnnir", "--data", "d"], "unknown option --data"),
+            (["net.cnnir", "--train", "--checkpoint", "c"], "unknown option --checkpoint"),
+            (["run", "net.cnnir", "--train"], "unknown option --train"),
             (["trian", "net.cnnir"], "there is no command \"trian\" (is it \"train\"?)"),
             (["-q", "train", "net.cnnir"], "the command comes first: cnnc train"),
-            (["info", "net.cnnir", "--threads=2"], "unknown or incomplete option --threads"),
+            (["info", "net.cnnir", "--threads=2"], "unknown option --threads"),
             (["--explain", "zzz"], "no diagnostic \"zzz\""),
             (["--explain", "[no-weight]"], "(is it \"no-weights\"?)"),
             (["net.cnnir", "--dump-dir="], "--dump-dir needs a name"),

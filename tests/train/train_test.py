@@ -382,7 +382,7 @@ class Output(Base):
     def test_start(self):
         """The first line says where training starts from, and what is fresh or frozen."""
         def first(*args, **keys):
-            return self.train("-r", self.recipe(epochs=1, **keys), *args).stderr.splitlines()[0]
+            return self.train("-r", self.recipe(epochs=1, **keys), "-s", "x.safetensors", *args).stderr.splitlines()[0]
         self.assertEqual(first("-s", "w.safetensors", "--seed", "7"), "training net from fresh weights (seed 7)")
         self.assertEqual(first("--init-seed", "8"), "training net from fresh weights (seed 8)")
         self.assertEqual(first("-w", "w.safetensors"), "training net from weights w.safetensors")
@@ -399,7 +399,8 @@ class Output(Base):
                             "out_features": head["in_features"]} for i in range(6)] + [head]
         self.json("deep.json", deep)
         self.train("-r", self.recipe(epochs=1), "-s", "d.safetensors", model="deep.json")
-        err = self.train("-r", self.recipe(epochs=1, freeze=["fc?"]), "-w", "d.safetensors", model="deep.json").stderr
+        err = self.train("-r", self.recipe(epochs=1, freeze=["fc?"]), "-w", "d.safetensors", "-s", "x.safetensors",
+                         model="deep.json").stderr
         self.assertEqual(err.splitlines()[0], "training net from weights d.safetensors; frozen: 6 of 9 layers")
 
     def test_bar(self):
@@ -472,7 +473,7 @@ class Data(Base):
                 self.assertEqual(out["epochs"], 1)
                 self.assertIsNotNone(out["val_loss"])
                 self.assertEqual(out["val_accuracy"] is not None, accuracy)
-        r = self.train("-r", one, model="three.json", data=self.dir / "folder/train")
+        r = self.train("-s", "w.safetensors", "-r", one, model="three.json", data=self.dir / "folder/train")
         self.assertRegex(r.stderr, r"^cnnc: warning: no validation: .*\n  hint: .*\ntraining net from")
         self.assertIn("a", self.train("-r", one, "--data-kind", "npy", data="npy").stdout)
 
@@ -948,6 +949,16 @@ class Refusals(Base):
                 self.assertIn(says, err)
                 self.assertIn("[file-write]", err)
         self.assertEqual({p: p.read_bytes() for p in self.dir.rglob("*") if p.is_file()}, before)
+
+    def test_not_saved(self):
+        """A run that keeps nothing says so at its start."""
+        says = "[not-saved]\n  hint: --save W.safetensors or --checkpoint C.safetensors keeps them\n"
+        recipe = self.recipe(epochs=1)
+        err = self.train("-r", recipe).stderr
+        self.assertIn("warning: the trained weights will not be kept " + says, err)
+        self.assertLess(err.index("[not-saved]"), err.index("epoch 1"))
+        for args in (["-s", "w.safetensors"], ["--checkpoint", "c.safetensors"], ["--evaluate", "-w", "w.safetensors"]):
+            self.assertNotIn("[not-saved]", self.train("-r", recipe, *args).stderr)
 
     def test_links(self):
         """A link to an output stays one: what it points to is replaced, and must be possible to replace."""
