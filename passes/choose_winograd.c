@@ -51,6 +51,8 @@ static void winograd_task(const Target *t, Choice *c, int64_t side, int64_t tile
     int64_t most = points * ins * outs > 1 << 20 && fit > TILES ? fit : TILES;
     const int64_t blocks = ceil_div(tiles, most < tiles ? most : tiles);
     c->rows = ceil_div(ceil_div(tiles, blocks), c->pixels) * c->pixels;
+    if (c->rows > most && c->rows > c->pixels)
+        c->rows -= c->pixels;
     int64_t part = (int64_t)t->l2_bytes / 2 / (points * c->rows * 4);
     while (part >= 2L * LEAST_PART && ceil_div(tiles, c->rows) * ceil_div(outs, part) < TASKS)
         part /= 2;

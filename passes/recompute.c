@@ -220,13 +220,14 @@ static bool reach(Search *s, int64_t budget) {
     return least_budget(s, workspace(s), &asked) <= budget && fit(s, asked);
 }
 
-/* The largest batch found with which the budget can be met, 0: none. */
+/* The largest batch found with which the budget can be met, 0: none. A thirty-second is left to spare, as the
+ * algorithms that another batch chooses may take a little more. */
 static int64_t largest_batch(Search *s) {
     const int64_t batch = s->r.m->batch;
     int64_t fits = 0, fails = batch;
     while (fails - fits > 1) {
         s->r.m->batch = fits + (fails - fits) / 2;
-        *(reach(s, s->budget) ? &fits : &fails) = s->r.m->batch;
+        *(reach(s, s->budget - s->budget / 32) ? &fits : &fails) = s->r.m->batch;
     }
     s->r.m->batch = batch;
     return fits;

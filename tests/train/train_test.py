@@ -570,11 +570,11 @@ class Data(Base):
         labels("test", 20, _12=3)
         self.assertIn("npy/test-labels.npy: sample 12 has label 3, but the largest in training is 2 [training-data]", fault())
         labels("test", 20)
-        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), data="npy").stderr)
+        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), "-s", "w.safetensors", data="npy").stderr)
         samples.write_folder(self.dir / "folder")
         err = self.train("-r", self.recipe(epochs=1), data="folder").stderr
         self.assertIn('warning: the data have 3 classes, and output "logits" of the model has 10 [training-data]', err)
-        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), model="three.json", data="folder").stderr)
+        self.assertNotIn("warning", self.train("-r", self.recipe(epochs=1), "-s", "w.safetensors", model="three.json", data="folder").stderr)
 
     def test_layout(self):
         """The model's shape tells NCHW from NHWC."""
