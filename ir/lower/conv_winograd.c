@@ -49,7 +49,7 @@ static Idx spot_at(Wino *wn, Idx row, Idx column) {
     return lb_mulc(b, lb_add(b, lb_mulc(b, row, wn->w->in), column), wn->vec.lanes);
 }
 
-static Idx lb_for_count(LBuild *b, const char *name, int64_t count) {
+static Idx for_count(LBuild *b, const char *name, int64_t count) {
     return lb_for(b, FOR_NOUNROLL, name, lb_c(b, 0), lb_c(b, count), 1);
 }
 
@@ -71,7 +71,7 @@ static void transform_input(Wino *wn, Idx block, Idx tile) {
     Idx place[3];
     tile_place(wn, tile, place);
     LVal x[WINOGRAD_IN], t[WINOGRAD_IN];
-    Idx column = lb_for_count(b, "column", side);
+    Idx column = for_count(b, "column", side);
     for (int i = 0; i < side; i++) {
         Idx coord[4] = {place[0], lb_mulc(b, block, wn->vec.lanes),
                         lb_addc(b, place[1], i - wn->padding->v[0]),
@@ -82,7 +82,7 @@ static void transform_input(Wino *wn, Idx block, Idx tile) {
     for (int i = 0; i < side; i++)
         lb_store(b, wn->spot, spot_at(wn, lb_c(b, i), column), t[i]);
     lb_end(b);
-    Idx row = lb_for_count(b, "row", side);
+    Idx row = for_count(b, "row", side);
     for (int i = 0; i < side; i++)
         x[i] = lb_load(b, wn->vec, wn->spot, spot_at(wn, row, lb_c(b, i)));
     lower_winograd(b, &wn->w->input, x, t);
@@ -97,7 +97,7 @@ static void transform_input(Wino *wn, Idx block, Idx tile) {
 static void zero_rest(Wino *wn, Idx block) {
     LBuild *b = &wn->lk->b;
     Idx tile = lb_for(b, FOR_NOUNROLL, "rest", lb_sub(b, wn->end, wn->first), wn->filled, 1);
-    Idx point = lb_for_count(b, "point", (int64_t)wn->w->in * wn->w->in);
+    Idx point = for_count(b, "point", (int64_t)wn->w->in * wn->w->in);
     lb_store(b, wn->v, v_at(wn, point, block, tile), lb_const(b, wn->vec, 0));
     lb_end(b);
     lb_end(b);
@@ -105,7 +105,7 @@ static void zero_rest(Wino *wn, Idx block) {
 
 static void transform_inputs(Wino *wn) {
     LBuild *b = &wn->lk->b;
-    Idx block = lb_for_count(b, "icb", ic_blocks(wn));
+    Idx block = for_count(b, "icb", ic_blocks(wn));
     Idx tile = lb_for(b, FOR_NOUNROLL, "tile", wn->first, wn->end, 1);
     transform_input(wn, block, tile);
     lb_end(b);
@@ -149,7 +149,7 @@ static void reduce(Wino *wn, const Product *pr) {
     LBuild *b = &wn->lk->b;
     int64_t whole = wn->ic / wn->vec.lanes, rest = wn->ic % wn->vec.lanes;
     if (whole) {
-        Idx block = lb_for_count(b, "icb", whole);
+        Idx block = for_count(b, "icb", whole);
         Idx lane = lb_for(b, FOR_UNROLL, "ic", lb_c(b, 0), lb_c(b, wn->vec.lanes), 1);
         rank1_update(wn, pr, block, lane);
         lb_end(b);
@@ -181,8 +181,8 @@ static void multiply(Wino *wn, Product *pr) {
 static void multiply_all(Wino *wn) {
     LBuild *b = &wn->lk->b;
     Product pr = {0};
-    pr.row = lb_for_count(b, "row", wn->w->in);
-    pr.column = lb_for_count(b, "column", wn->w->in);
+    pr.row = for_count(b, "row", wn->w->in);
+    pr.column = for_count(b, "column", wn->w->in);
     pr.point = lb_add(b, lb_mulc(b, pr.row, wn->w->in), pr.column);
     pr.group = lb_for(b, FOR_NOUNROLL, "group", wn->first_group, wn->end_group, 1);
     pr.tile = lb_for(b, FOR_NOUNROLL, "tile", lb_c(b, 0), wn->filled, wn->ch->pixels);
@@ -237,7 +237,7 @@ static void transform_output(Wino *wn, Idx block, LVal shift, Idx tile) {
     Idx place[3];
     tile_place(wn, tile, place);
     LVal x[WINOGRAD_IN], t[WINOGRAD_OUT];
-    Idx column = lb_for_count(b, "column", side);
+    Idx column = for_count(b, "column", side);
     for (int i = 0; i < side; i++) {
         Idx point = lb_addc(b, column, (int64_t)i * side);
         x[i] = lb_load(b, wn->vec, wn->m, m_at(wn, point, block, lb_sub(b, tile, wn->first)));

@@ -105,13 +105,7 @@ static void halves(void) {
 #endif
 
 int main(void) {
-    unsigned i, random = 99;
-    for (i = 0; i < sizeof images / sizeof *images; i++) {
-        random = random * 1664525U + 1013904223U;
-        images[i] = (float)(random >> 8) / 8388608.0F - 1;
-    }
-    for (i = 0; i < NET_BATCH; i++)
-        labels[i] = (int64_t)(i * 7 % NET_LOGITS_ELEMS);
+    fill_samples(images, sizeof images / sizeof *images, labels, NET_BATCH, NET_LOGITS_ELEMS);
     sums();
 #ifdef WHOLE
     halves();

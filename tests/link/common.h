@@ -30,6 +30,20 @@ static inline void fill_images(float *images, unsigned count) {
     }
 }
 
+/* Elements in [-1,1), and labels of all classes. */
+static inline void fill_samples(float *images, size_t elems, int64_t *labels, int64_t count,
+                                int64_t classes) {
+    uint32_t state = 99;
+    size_t i;
+    int64_t k;
+    for (i = 0; i < elems; i++) {
+        state = state * 1664525U + 1013904223U;
+        images[i] = (float)(state >> 8) / 8388608.0F - 1;
+    }
+    for (k = 0; k < count; k++)
+        labels[k] = k * 7 % classes;
+}
+
 static inline int same_bits(const float *a, const float *b, unsigned rows) {
     return memcmp(a, b, sizeof(float) * rows * CLASSES) == 0;
 }

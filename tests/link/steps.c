@@ -41,13 +41,8 @@ static void train(Run *r, cnnrt_pool *pool) {
 int main(int argc, char **argv) {
     static const unsigned counts[4] = {1, 2, 5, 16};
     FILE *f = argc > 1 ? fopen(argv[1], "wb") : NULL;
-    unsigned i, random = 99;
-    for (i = 0; i < sizeof images / sizeof *images; i++) {
-        random = random * 1664525U + 1013904223U;
-        images[i] = (float)(random >> 8) / 8388608.0F - 1;
-    }
-    for (i = 0; i < NET_BATCH; i++)
-        labels[i] = (int64_t)(i * 7 % NET_LOGITS_ELEMS);
+    unsigned i;
+    fill_samples(images, sizeof images / sizeof *images, labels, NET_BATCH, NET_LOGITS_ELEMS);
     train(&want, NULL);
     for (i = 0; i < STEPS; i++)
         CHECK(want.loss[i] > 0 && want.loss[i] < 100);

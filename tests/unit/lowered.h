@@ -6,6 +6,7 @@
 #include "ir/eval.h"
 #include "ir/loops/loops.h"
 #include "passes/passes.h"
+#include "target_of.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -22,19 +23,6 @@ static inline const char *messages(void) {
 static inline float noise(void) { /* with a mean, as activations have */
     seed = seed * 1664525u + 1013904223u;
     return (float)(seed >> 8) / 0x1p24f - 0.25f;
-}
-
-/* A machine of vectors of so many bytes. */
-static inline Target target_of(uint32_t vector_bytes) {
-    Target t = {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = ""};
-    t.vector_bytes = vector_bytes;
-    t.vector_regs = vector_bytes == 64 ? 32 : 16;
-    t.has_fma = vector_bytes > 16;
-    t.fma_ports = 2;
-    t.l1_bytes = 32 << 10;
-    t.l2_bytes = 512 << 10;
-    t.l3_bytes = 8 << 20;
-    return t;
 }
 
 /* `text` of a graph, after some passes. */

@@ -5,6 +5,7 @@
 #include "frontend/import.h"
 #include "ir/eval.h"
 #include "passes/passes.h"
+#include "target_of.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -29,18 +30,6 @@ static const Example examples[] = {
     {"examples/resnet18/resnet18.json", "image=3x33x24", 1},
     {"examples/resnet50/resnet50.json", "image=3x32x32", 0},
 };
-
-static Target made_up_target(uint32_t vector_bytes) {
-    Target t = {.triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64", .features = ""};
-    t.vector_bytes = vector_bytes;
-    t.vector_regs = vector_bytes == 64 ? 32 : 16;
-    t.has_fma = vector_bytes > 16;
-    t.fma_ports = 2;
-    t.l1_bytes = 32 << 10;
-    t.l2_bytes = 512 << 10;
-    t.l3_bytes = 8 << 20;
-    return t;
-}
 
 static Graph *import(const Example *e, Weights *w) {
     context_init(&cx, NULL);
@@ -94,7 +83,7 @@ Test(pipeline, text_after_each_pass) {
         for (uint32_t bytes = 16; bytes <= 64; bytes *= 2) {
             Weights w;
             Graph *g = import(&examples[i], &w);
-            Target t = made_up_target(bytes);
+            Target t = target_of(bytes);
             compile(g, &t, NULL, round_trip);
             context_free(&cx);
         }
@@ -161,7 +150,7 @@ static void check_values(const Example *e, uint32_t vector_bytes, bool expanded)
     enum { BATCH = 2 };
     Weights w;
     Graph *g = import(e, &w);
-    Target t = made_up_target(vector_bytes);
+    Target t = target_of(vector_bytes);
     const Tensor *want = evaluate(g, &w, BATCH);
     int64_t count = type_elems(&g->values.data[g->outputs.data[0].value].type, BATCH);
     const char *passes = expanded ? NULL : "canonicalize,fold-bn,fuse,choose,layout,lower";
