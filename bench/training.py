@@ -48,6 +48,7 @@ class ResNet18(nn.Module):
         return self.fc(torch.flatten(self.features(x), 1))
 
 
+SETTLE = 0.03  # seconds
 SGD = {"type": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 NETS = {
     "simplecnn": (SimpleCNN, [1, 28, 28], 64, {"type": "Adam", "lr": 1e-3}),
@@ -87,9 +88,16 @@ class Torch:
 
 
 def timed(step):
+    """Seconds of one step of a turn. OpenMP's idle workers (PyTorch's) poll for milliseconds and would hold the cores
+    that the next turn needs, so the first steps of a turn are not timed: the other side's workers sleep by then."""
+    end, n = time.perf_counter() + SETTLE, 0
+    while time.perf_counter() < end:
+        step()
+        n += 1
     start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+    for _ in range(n):
+        step()
+    return (time.perf_counter() - start) / n
 
 
 def compare(name, threads, seconds, directory):

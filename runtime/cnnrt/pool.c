@@ -1,6 +1,8 @@
 /* The thread pool. Workers are made once; each call gives thread t the same share [t*count/T, (t+1)*count/T),
  * the calling thread being thread 0, so that a layer finds its rows where the layer before left them. Between
- * calls workers spin for a moment (a layer follows a layer within microseconds), then sleep. */
+ * calls workers spin for a moment (a layer follows a layer within microseconds), then sleep. The moment is longer than
+ * one thread's share of a layer exceeds another's: a thread that sleeps may wake on the CPU of the thread that woke
+ * it, and wait there until that one sleeps in turn. */
 #define _GNU_SOURCE
 #include "cnnrt.h"
 #include <pthread.h>
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_THREADS = 4096, LINE = 64, SPIN_NANOSECONDS = 50000, SPIN_BATCH = 64 };
+enum { MAX_THREADS = 4096, LINE = 64, SPIN_NANOSECONDS = 1000000, SPIN_BATCH = 64 };
 
 typedef struct Pool Pool;
 typedef struct Worker {
