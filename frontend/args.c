@@ -7,6 +7,11 @@
 
 static const char *const layer_keys[] = {"type", "name", "inputs"};
 
+/* Spatial dimensions of the row's input; 1 of a row of any rank. */
+static uint32_t spatial(const LayerCall *c) {
+    return c->row->rank > 2 ? c->row->rank - 2 : 1;
+}
+
 static uint32_t arg_index(const LayerRow *row, const char *name) {
     for (uint32_t i = 0; i < row->n_args; i++)
         if (strcmp(row->args[i].name, name) == 0)
@@ -75,22 +80,25 @@ static bool read_int(const LayerCall *c, const Json *j, const ArgRow *r, int64_t
     return true;
 }
 
-static bool read_pair(const LayerCall *c, const Json *j, const ArgRow *r, const char *want, Arg *a) {
-    bool may_null = r->kind == ARG_PAIR_OR_IN;
+/* `want` is what the message asks for in place of something that is neither a number nor a list. */
+static bool read_sizes(const LayerCall *c, const Json *j, const ArgRow *r, const char *want, Arg *a) {
+    bool may_null = r->kind == ARG_SIZES_OR_IN;
+    uint32_t n = spatial(c);
     if (j->kind == JSON_NUMBER) {
         if (!read_int(c, j, r, &a->v[0]))
             return false;
-        a->v[1] = a->v[0];
+        for (uint32_t i = 1; i < n; i++)
+            a->v[i] = a->v[0];
         return true;
     }
     if (j->kind == JSON_NULL && may_null)
         return true;
     if (j->kind != JSON_ARRAY)
         return wrong_type(c, j, r->name, want);
-    if (j->n != 2) {
+    if (j->n != n) {
         Loc loc = loc_of(c, j->offset);
-        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must have 2 elements, not %u", r->name,
-                          j->n);
+        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must have %u element%s, not %u", r->name,
+                          n, n > 1 ? "s" : "", j->n);
     }
     int64_t *v = a->v;
     for (const Json *e = j->first; e; e = e->next, v++)
@@ -99,10 +107,36 @@ static bool read_pair(const LayerCall *c, const Json *j, const ArgRow *r, const 
     return true;
 }
 
+static bool read_list(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    a->n = 1;
+    if (j->kind == JSON_NUMBER)
+        return read_int(c, j, r, &a->v[0]);
+    if (j->kind != JSON_ARRAY)
+        return wrong_type(c, j, r->name, "a whole number or a list of them");
+    a->n = j->n;
+    if (j->n < 1 || j->n > MAX_LIST) {
+        Loc loc = loc_of(c, j->offset);
+        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must have 1 to %d elements, not %u",
+                          r->name, MAX_LIST, j->n);
+    }
+    int64_t *v = a->v;
+    for (const Json *e = j->first; e; e = e->next, v++)
+        if (!read_int(c, e, r, v))
+            return false;
+    return true;
+}
+
+/* "a whole number or a list of two" of a 2d layer. */
+static const char *sizes_text(const LayerCall *c, const char *more) {
+    static const char *const count[] = {"one", "two", "three"};
+    return intern_f(c->cx, "a whole number%s a list of %s%s", *more ? "," : " or", count[spatial(c) - 1],
+                    more);
+}
+
 static bool read_padding(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
-    static const char *const want = "a whole number, a list of two, \"same\" or \"valid\"";
+    const char *want = sizes_text(c, ", \"same\" or \"valid\"");
     if (j->kind != JSON_STRING)
-        return read_pair(c, j, r, want, a);
+        return read_sizes(c, j, r, want, a);
     if (strcmp(j->str, "same") == 0)
         a->mode = PAD_SAME;
     else if (strcmp(j->str, "valid") == 0)
@@ -110,6 +144,19 @@ static bool read_padding(const LayerCall *c, const Json *j, const ArgRow *r, Arg
     else
         return wrong_type(c, j, r->name, want);
     return true;
+}
+
+static bool read_word(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    if (j->kind != JSON_STRING)
+        return wrong_type(c, j, r->name, "a string");
+    StrBuf all = sb_new(&c->cx->arena);
+    for (int64_t i = 0; r->words[i]; i++) {
+        a->v[0] = i;
+        if (strcmp(j->str, r->words[i]) == 0)
+            return true;
+        sb_printf(&all, "%s\"%s\"", i ? " or " : "", r->words[i]);
+    }
+    return unsupported(c, j, r, sb_str(&all));
 }
 
 static bool read_bool(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
@@ -132,15 +179,15 @@ static bool read_arg(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a)
         return in_range(r, j->num) || out_of_range(c, j, r);
     case ARG_BOOL:
         return read_bool(c, j, r, a);
-    case ARG_PAIR:
-    case ARG_PAIR_OR_IN:
-        return read_pair(c, j, r, "a whole number or a list of two", a);
+    case ARG_SIZES:
+    case ARG_SIZES_OR_IN:
+        return read_sizes(c, j, r, sizes_text(c, ""), a);
+    case ARG_LIST:
+        return read_list(c, j, r, a);
     case ARG_PADDING:
         return read_padding(c, j, r, a);
     case ARG_WORD:
-        if (j->kind != JSON_STRING)
-            return wrong_type(c, j, r->name, "a string");
-        return strcmp(j->str, r->word) == 0 || unsupported(c, j, r, intern_f(c->cx, "\"%s\"", r->word));
+        return read_word(c, j, r, a);
     case ARG_NULL:
         return j->kind == JSON_NULL || unsupported(c, j, r, "null");
     }
@@ -159,6 +206,16 @@ static KeySet keys_of(const LayerCall *c, const char **names) {
     return (KeySet){c->row->type, names, n};
 }
 
+static uint32_t elements(const LayerCall *c, ArgKind kind) {
+    return kind == ARG_SIZES || kind == ARG_SIZES_OR_IN || kind == ARG_PADDING ? spatial(c) : 1;
+}
+
+static void set_default(const ArgRow *r, Arg *a) {
+    a->f = r->def;
+    for (uint32_t i = 0; i < a->n && r->kind != ARG_FLOAT; i++)
+        a->v[i] = (int64_t)r->def;
+}
+
 bool layer_read_args(LayerCall *c) {
     const char *names[MAX_ARGS + N_LAYER_KEYS];
     KeySet keys = keys_of(c, names);
@@ -167,6 +224,7 @@ bool layer_read_args(LayerCall *c) {
         const ArgRow *r = &c->row->args[i];
         Arg *a = &c->args[i];
         const Json *j = json_get(c->object, r->name);
+        a->n = elements(c, r->kind);
         if (j && j->kind == JSON_NULL && r->from)
             j = NULL; /* PyTorch's None */
         if (j) {
@@ -177,8 +235,7 @@ bool layer_read_args(LayerCall *c) {
         } else if (r->from) {
             *a = *layer_arg(c, r->from);
         } else {
-            a->v[0] = a->v[1] = r->kind == ARG_FLOAT ? 0 : (int64_t)r->def;
-            a->f = r->def;
+            set_default(r, a);
         }
     }
     return ok;
@@ -251,14 +308,14 @@ bool layer_check_input(LayerCall *c) {
     return ok;
 }
 
-/* One term of a shape: an argument, an element of a pair ("kernel_size.1") or a quotient
+/* One term of a shape: an argument, an element of several ("kernel_size.1") or a quotient
  * ("in_channels/groups"). */
 static bool eval_dim(const LayerCall *c, const char *expr, int64_t *out) {
     char name[32] = {0};
     size_t n = strcspn(expr, "./");
     memcpy(name, expr, n < sizeof name ? n : sizeof name - 1);
     const Arg *a = layer_arg(c, name);
-    *out = a->v[expr[n] == '.' && expr[n + 1] == '1'];
+    *out = a->v[expr[n] == '.' ? expr[n + 1] - '0' : 0];
     if (expr[n] != '/')
         return true;
     const char *divisor = expr + n + 1;
@@ -274,7 +331,7 @@ static bool eval_dim(const LayerCall *c, const char *expr, int64_t *out) {
 }
 
 bool layer_param_type(const LayerCall *c, const ParamRow *p, Type *out) {
-    Dim dims[4] = {0};
+    Dim dims[2 + MAX_SPATIAL] = {0};
     for (uint32_t i = 0; i < p->rank; i++)
         if (!eval_dim(c, p->dims[i], &dims[i].size))
             return false;

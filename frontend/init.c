@@ -75,7 +75,7 @@ static const Value *weight_beside(Context *cx, const char *key, const Keyed *sor
 /* The row of the first layer whose weight has the rank of this one's. */
 static const ParamRow *row_of(const char *name, const Value *weight) {
     for (uint32_t i = 0; i < layer_count; i++) {
-        const LayerRow *l = &layer_table[i];
+        const LayerRow *l = layer_table[i];
         bool fits = false;
         for (uint32_t k = 0; k < l->n_params; k++)
             fits |= !weight ||

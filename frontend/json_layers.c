@@ -21,10 +21,10 @@ typedef struct LayerDraft {
 /* The error, with the nearest type; where none is near, the list of them, once. */
 static void unknown_type(ModelImport *m, const char *type, const Loc *loc) {
     Diag *d = &m->cx->diag;
-    const char *names[64], *near = NULL;
+    const char **names = NEW_ARRAY(&m->cx->arena, const char *, layer_count), *near = NULL;
     uint32_t n = 0;
-    for (; n < layer_count && n < 64; n++)
-        names[n] = layer_table[n].type;
+    for (; n < layer_count; n++)
+        names[n] = layer_table[n]->type;
     if (layer_is_torchs(type)) {
         diag_error(d, DIAG_UNKNOWN_LAYER, loc, "PyTorch's %s is not supported by this version", type);
     } else {

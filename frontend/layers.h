@@ -5,26 +5,29 @@
 #include "frontend/json.h"
 #include "ir/op.h"
 
+enum { MAX_SPATIAL = 3, MAX_LIST = 2 * MAX_RANK };
+
 typedef enum ArgKind {
     ARG_INT,
     ARG_FLOAT,
     ARG_BOOL,
-    ARG_PAIR,       /* 3 or [3, 5] */
-    ARG_PAIR_OR_IN, /* the same; null is the input's own extent */
-    ARG_PADDING,    /* 3, [3, 5], "same" or "valid" */
-    ARG_WORD,       /* `word` and nothing else: PyTorch knows others, this compiler does not yet */
-    ARG_NULL,       /* null and nothing else, likewise */
+    ARG_SIZES,       /* one a spatial dimension of the row's rank: 3 or [3, 5] */
+    ARG_SIZES_OR_IN, /* the same; null is the input's own extent */
+    ARG_PADDING,     /* as ARG_SIZES, or "same" or "valid" */
+    ARG_LIST,        /* one whole number or a list of up to MAX_LIST */
+    ARG_WORD,        /* one of `words`; v[0] is its place among them */
+    ARG_NULL,        /* null and nothing else: PyTorch knows others, this compiler does not yet */
 } ArgKind;
 
 typedef struct ArgRow {
     const char *name;
     ArgKind kind;
     bool required;
-    bool fixed;       /* ARG_BOOL: no other value than the default is supported yet */
-    double def;       /* of each element, when missing */
-    double lo, hi;    /* inclusive; both 0: no range */
-    const char *from; /* when missing or null: the value of this argument, which stands before */
-    const char *word; /* ARG_WORD */
+    bool fixed;               /* ARG_BOOL: no other value than the default is supported yet */
+    double def;               /* of each element, when missing */
+    double lo, hi;            /* inclusive; both 0: no range */
+    const char *from;         /* when missing or null: the value of this argument, which stands before */
+    const char *const *words; /* ARG_WORD: the first is the default; NULL ends them */
     int dim;          /* not 0: must equal this dimension of the input, counted with the batch; -1 the last */
     const char *unit; /* what that dimension counts: "channels" */
 } ArgRow;
@@ -32,8 +35,9 @@ typedef struct ArgRow {
 typedef enum PadMode { PAD_NUMBERS, PAD_SAME, PAD_VALID } PadMode;
 
 typedef struct Arg {
-    const Json *at; /* where the file gives it; NULL: default */
-    int64_t v[2];   /* ARG_INT, ARG_BOOL in v[0]; pairs: 0 stands for null */
+    const Json *at;      /* where the file gives it; NULL: default */
+    uint32_t n;          /* elements of v */
+    int64_t v[MAX_LIST]; /* ARG_INT, ARG_BOOL in v[0]; sizes: 0 stands for null */
     double f;
     PadMode mode;
 } Arg;
@@ -48,7 +52,7 @@ typedef struct ParamRow {
     const char *name; /* "weight" */
     ValueKind kind;
     uint8_t rank;
-    const char *dims[4]; /* "out_channels", "in_channels/groups", "kernel_size.1" */
+    const char *dims[2 + MAX_SPATIAL]; /* "out_channels", "in_channels/groups", "kernel_size.1" */
     Init init;
     const char *when; /* the boolean argument that switches it; NULL: always */
 } ParamRow;
@@ -83,7 +87,13 @@ struct LayerRow {
     ValueId (*build)(LayerCall *c); /* NO_VALUE after a diagnostic */
 };
 
-extern const LayerRow layer_table[];
+#define LAYER(type) extern const LayerRow layer_##type;
+#include "frontend/layers.def"
+#undef LAYER
+#define ARG_ROWS(rows) .args = (rows), .n_args = sizeof(rows) / sizeof *(rows)
+#define PARAM_ROWS(rows) .params = (rows), .n_params = sizeof(rows) / sizeof *(rows)
+
+extern const LayerRow *const layer_table[];
 extern const uint32_t layer_count;
 
 const LayerRow *layer_by_type(const char *type); /* NULL if unknown */
@@ -99,5 +109,14 @@ bool layer_param_type(const LayerCall *c, const ParamRow *p, Type *out);
 const Arg *layer_arg(const LayerCall *c, const char *name);
 /* The location of the argument, or of the layer where the argument is not given. */
 Loc layer_arg_loc(const LayerCall *c, const char *name);
+
+/* For builders: an argument's value; sizes with one entry a spatial dimension; paddings as top, left, bottom,
+ * right. */
+int64_t layer_int(const LayerCall *c, const char *name);
+IntList layer_sizes(const LayerCall *c, const char *name);
+IntList layer_border(const LayerCall *c, const char *name);
+/* The op on the input; on the input followed by the layer's parameters, as far as they are switched on. */
+ValueId layer_unary(LayerCall *c, OpId op, const void *attrs);
+ValueId layer_with_params(LayerCall *c, OpId op, const void *attrs);
 
 #endif

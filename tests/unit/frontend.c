@@ -230,7 +230,7 @@ Test(frontend, table_is_documented) {
     cr_assert(file_read(&cx, SOURCE_DIR "/docs/model-json.md", 1 << 20, &docs));
     cr_assert(file_read(&cx, SOURCE_DIR "/docs/model.schema.json", 1 << 20, &schema));
     for (uint32_t i = 0; i < layer_count; i++) {
-        const LayerRow *row = &layer_table[i];
+        const LayerRow *row = layer_table[i];
         const char *doc = section_of(docs.data, intern_f(&cx, "### %s\n", row->type));
         const char *def = section_of(schema.data, intern_f(&cx, "\n    \"%s\": {", row->type));
         cr_assert(doc && def, "%s", row->type);
