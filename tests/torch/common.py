@@ -17,6 +17,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import export_torch  # noqa: E402
+import make_nets  # noqa: E402
 import native  # noqa: E402
 from train_lenet5 import LeNet5  # noqa: E402
 
@@ -68,8 +69,7 @@ class PlainLeNet5(LeNet5):
 NETS = {
     "simplecnn": (SimpleCNN, [1, 28, 28]),
     "lenet5": (PlainLeNet5, [1, 28, 28]),
-    "resnet18": (torchvision.models.resnet18, [3, 64, 64]),
-    "resnet50": (torchvision.models.resnet50, [3, 64, 64]),
+    **{name: (getattr(torchvision.models, name), [3, 64, 64]) for name in make_nets.torchvision_nets()},
 }
 
 
@@ -83,8 +83,8 @@ def reference(name, module, x):
         return module((x - mean) / std)
 
 
-def randomise(module, seed):
-    """Random weights, and batch norms that are far from the identity."""
+def randomise(module, seed, keep=False):
+    """Random weights (keep: those that it has), and batch norms that are far from the identity."""
     torch.manual_seed(seed)
     for m in module.modules():
         if isinstance(m, nn.BatchNorm2d):
@@ -93,15 +93,21 @@ def randomise(module, seed):
             if m.affine:
                 nn.init.uniform_(m.weight, 0.3, 1.2)
                 nn.init.normal_(m.bias, 0, 0.2)
-        elif isinstance(m, (nn.Conv2d, nn.Linear)):
+        elif isinstance(m, (nn.Conv2d, nn.Linear)) and not keep:
             m.reset_parameters()
     return module.eval()
 
 
+def model_file(name, directory):
+    """An example's, or, where none is committed, the generator's."""
+    path = os.path.join(ROOT, "examples", name, name + ".json")
+    return path if os.path.exists(path) else make_nets.write(directory, make_nets.torchvision_nets()[name])
+
+
 def net(name, directory, seed=1):
-    """(module, model file, weights file): an example's model file with random weights from PyTorch."""
-    module = randomise(NETS[name][0](), seed)
-    model = os.path.join(ROOT, "examples", name, name + ".json")
+    """(module, model file, weights file): an example's model file with the random weights that PyTorch makes it with."""
+    torch.manual_seed(seed)
+    module, model = randomise(NETS[name][0](), seed, keep=True), model_file(name, directory)
     weights = os.path.join(directory, name + ".safetensors")
     export_torch.write_safetensors(weights, export_torch.weights_for(model, module.state_dict()))
     return module, model, weights
