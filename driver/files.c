@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",           ".s",  ".ll",
-                                                        ".graph.cnnir", ".loops.cnnir", ".dot"};
+static const char *const extensions[EMIT_FILE_COUNT] = {".o",           ".h",           ".s",   ".ll",
+                                                        ".graph.cnnir", ".loops.cnnir", ".dot", ".d"};
 
 /* What --stop-after leaves to write when --emit does not say: the IR where it stopped. */
 static bool wanted(const Compile *c, int kind) {
@@ -57,6 +57,38 @@ static bool render_ir(Compile *c, int kind, StrBuf *sb) {
     return true;
 }
 
+/* A path in a rule of make, whose own characters are escaped. */
+static void put_path(StrBuf *sb, const char *path) {
+    for (; *path; path++) {
+        if (*path == ' ' || *path == '#')
+            sb_putc(sb, '\\');
+        else if (*path == '$')
+            sb_putc(sb, '$');
+        sb_putc(sb, *path);
+    }
+}
+
+/* One rule of make: the other files of this run depend on what it read. */
+static void render_deps(const Compile *c, StrBuf *sb) {
+    const char *const read[] = {c->o->model, c->weights.file, c->o->train ? c->o->recipe : NULL};
+    const char *gap = "";
+    for (int k = 0; k < EMIT_FILE_DEPS; k++) {
+        if (!wanted(c, k))
+            continue;
+        sb_puts(sb, gap);
+        put_path(sb, file_path(c, k, 2));
+        gap = " ";
+    }
+    sb_putc(sb, ':');
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        if (read[i])
+            sb_puts(sb, " \\\n  ");
+        if (read[i])
+            put_path(sb, read[i]);
+    }
+    sb_putc(sb, '\n');
+}
+
 static bool render(Compile *c, int kind, FileOut *out) {
     StrBuf sb = sb_new(&c->cx->arena);
     Bytes bytes = c->code;
@@ -72,6 +104,10 @@ static bool render(Compile *c, int kind, FileOut *out) {
     }
     case EMIT_FILE_HEADER:
         ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
+        bytes = (Bytes){sb_str(&sb), sb.len};
+        break;
+    case EMIT_FILE_DEPS:
+        render_deps(c, &sb);
         bytes = (Bytes){sb_str(&sb), sb.len};
         break;
     default:

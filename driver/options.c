@@ -32,7 +32,7 @@ static const OptRow rows[] = {
     {"output", 'o', OPT_TEXT, AT(output), ON_COMPILE, 0, 0, "FILE",
      "the object; its header and other files stand beside it; '-': standard output"},
     {"emit", 0, OPT_TEXT, AT(emit), ON_COMPILE, 0, 0, "KINDS",
-     "comma list of obj, header, asm, llvm, graph, loops, dot (default obj,header)"},
+     "comma list of obj, header, asm, llvm, graph, loops, dot, deps (default obj,header)"},
     {"input", 'i', OPT_LIST, AT(inputs), ON_RUN | ON_VERIFY, 0, 0, "[NAME=]X.npy",
      "an input; without a NAME the next one of the model"},
     {"output", 'o', OPT_LIST, AT(outputs), ON_RUN, 0, 0, "[NAME=]Y.npy",
@@ -306,7 +306,7 @@ bool options_print(const Options *o) {
 
 static int parse_emit(Context *cx, Options *o) {
     static const char *const kinds[EMIT_FILE_COUNT] = {"obj",   "header", "asm", "llvm",
-                                                       "graph", "loops",  "dot"};
+                                                       "graph", "loops",  "dot", "deps"};
     uint32_t count = 0;
     for (const char *p = o->emit ? o->emit : "obj,header"; *p; p += *p == ',') {
         const size_t n = strcspn(p, ",");
@@ -316,8 +316,8 @@ static int parse_emit(Context *cx, Options *o) {
         if (k == EMIT_FILE_COUNT)
             return usage_error(o->command,
                                arena_printf(&cx->arena,
-                                            "--emit knows obj, header, asm, llvm, graph, loops and "
-                                            "dot, not \"%.*s\"",
+                                            "--emit knows obj, header, asm, llvm, graph, loops, dot "
+                                            "and deps, not \"%.*s\"",
                                             (int)n, p));
         count += !o->emits[k];
         o->emits[k] = true;
@@ -325,6 +325,8 @@ static int parse_emit(Context *cx, Options *o) {
     }
     if (!count)
         return usage_error(o->command, "--emit needs at least one kind");
+    if (count == 1 && o->emits[EMIT_FILE_DEPS])
+        return usage_error(o->command, "--emit=deps needs another kind, whose dependencies they are");
     if (o->output && !strcmp(o->output, "/dev/stdout"))
         o->output = "-"; /* never what it is a link to: the shell has that open */
     const bool one = count == 1 || (o->stop_after && !o->emit);

@@ -23,6 +23,7 @@ typedef enum EmitFile {
     EMIT_FILE_GRAPH,
     EMIT_FILE_LOOPS,
     EMIT_FILE_DOT,
+    EMIT_FILE_DEPS,
     EMIT_FILE_COUNT
 } EmitFile;
 

@@ -11,7 +11,7 @@ case "${1-}" in
 "") ;;
 export) packages="$packages python3 python3-torch" ;;
 test) packages="$packages libcriterion-dev python3 python3-torch python3-torchvision python3-venv python3-jsonschema
-    clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux" ;;
+    clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux dpkg-dev" ;;
 *)
     echo "usage: tools/setup.sh [export|test]" >&2
     exit 2

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -113,6 +114,7 @@ class Cli(unittest.TestCase):
             (["net.cnnir", "--init-seed", "-1"], "--init-seed takes an integer from 0 to 9200000000000000000, not"),
             (["net.cnnir", "--emit=obj,oops"], "not \"oops\""),
             (["net.cnnir", "--emit="], "at least one kind"),
+            (["net.cnnir", "--emit=deps"], "needs another kind"),
             (["net.cnnir", "-o", "-"], "-o - writes one file"),
             (["net.cnnir", "--math=fast"], "--math is default or exact"),
             (["net.cnnir", "--passes=fusee"], "is it \"fuse\"?"),
@@ -212,6 +214,20 @@ class Cli(unittest.TestCase):
         self.assertFalse((self.dir / "all.o").exists())
         self.cnnc("net.cnnir", "--emit=header", "--name=3rd model", "-o", "only.hpp")
         self.assertIn("_infer", (self.dir / "only.hpp").read_text())
+
+    def test_deps(self):
+        """A rule of make that has every file that was read; what make would take for its own is escaped."""
+        folder = self.dir / "a $b #c"
+        folder.mkdir()
+        for name in ["lenet5.json", "lenet5.safetensors"]:
+            shutil.copy(pathlib.Path(LENET).parent / name, folder)
+        (folder / "r.json").write_text('{"format": "cnnc-recipe/1"}')
+        self.cnnc("a $b #c/lenet5.json", "-q", "--train", "--recipe", "a $b #c/r.json", "--emit=obj,header,deps",
+                  "-o", "m m.o")
+        here = r"  a\ $$b\ \#c/"
+        want = "m\\ m.o m\\ m.h: \\\n" + " \\\n".join(
+            here + name for name in ["lenet5.json", "lenet5.safetensors", "r.json"]) + "\n"
+        self.assertEqual((self.dir / "m m.d").read_text(), want)
 
     def test_all_or_nothing(self):
         """A file that cannot be written takes those of the same run with it, and what was there before stays."""
