@@ -5,6 +5,7 @@ several models; training; external weights; threads, CPU check, affinity and quo
     link_test.py CASE         the names of the cases are the functions below
 """
 
+import glob
 import json
 import os
 import random
@@ -258,6 +259,16 @@ def threads():
 def two():
     other = compile_net("other", "--init-seed", "3", model=SIMPLECNN)
     run(build("two", [compile_net(), compile_net("net_copy"), other]))
+
+
+def pools():
+    """Two models, request threads, two pools, fork: as it is, and with the runtime under the thread sanitizer."""
+    objects = [compile_net(), compile_net("other", "--init-seed", "3", model=SIMPLECNN)]
+    run(build("pools", objects, std="-std=gnu11"))
+    runtime = glob.glob(os.path.join(ROOT, "runtime", "cnnrt", "*.c"))
+    run("cc", "-std=gnu17", "-O1", "-g", "-fsanitize=thread", "-I.", "-I" + os.path.join(ROOT, "runtime", "cnnrt"), "-I" + ROOT,
+        os.path.join(HERE, "pools.c"), *runtime, *objects, "-pthread", "-lm", "-o", "pools_tsan")
+    run("env", "TSAN_OPTIONS=halt_on_error=1", "./pools_tsan")
 
 
 def plugin():
