@@ -78,7 +78,7 @@ static bool checkpoint_is_weights(const Train *t) {
 /* For a checkpoint of another run than this. */
 static bool hint_resume(const Train *t) {
     Diag *d = &t->c.cx->diag;
-    if (strstr(t->result.text, "frozen layers"))
+    if (t->result.status == CNNRT_E_FROZEN)
         return diag_hint(d, "give the same --weights as that run");
     if (checkpoint_is_weights(t))
         return diag_hint(
@@ -102,7 +102,8 @@ static bool run_fault(const Train *t) {
     const int status = t->result.status;
     fault(t, t->result.text);
     return t->c.o->resume && strncmp(t->result.text, checkpoint, strlen(checkpoint)) == 0 &&
-           (status == CNNRT_E_OPTIONS || status == CNNRT_E_SHAPE || status == CNNRT_E_MISSING) &&
+           (status == CNNRT_E_OPTIONS || status == CNNRT_E_SHAPE || status == CNNRT_E_MISSING ||
+            status == CNNRT_E_FROZEN) &&
            hint_resume(t);
 }
 

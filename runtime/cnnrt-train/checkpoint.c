@@ -325,7 +325,7 @@ int cnnrt_place_load(const cnnrt_model *m, void *state, const Place *want, Place
         status = check_tensors(&l, why);
     if (status == CNNRT_OK && want && read.frozen != want->frozen)
         status =
-            cnnrt_why(why, CNNRT_E_OPTIONS, "%s is of a run with other weights in its frozen layers", path);
+            cnnrt_why(why, CNNRT_E_FROZEN, "%s is of a run with other weights in its frozen layers", path);
     if (status == CNNRT_OK)
         status = take(&l, state, read.seed, best, why);
     if (best && !l.has_best) /* of a run that did not keep them: the next epoch is the best so far */

@@ -38,7 +38,8 @@ enum cnnrt_status {
     CNNRT_E_BATCH_NORM = 14,     /* training: a batch norm has one value per channel; n must be larger */
     CNNRT_E_STATE = 15,          /* training: the state block is NULL, unaligned, or not this object's */
     CNNRT_E_NOT_FINITE = 16,     /* cnnrt-train: a loss or a parameter is not finite */
-    CNNRT_E_OPTIONS = 17 /* cnnrt-train: options that make no sense, alone or with the model or source */
+    CNNRT_E_OPTIONS = 17, /* cnnrt-train: options that make no sense, alone or with the model or source */
+    CNNRT_E_FROZEN = 18   /* cnnrt-train: the checkpoint's run had other weights in its frozen layers */
 };
 const char *cnnrt_strerror(int status); /* never NULL */
 

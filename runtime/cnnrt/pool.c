@@ -1,8 +1,8 @@
 /* The thread pool. Workers are made once; each call gives thread t the same share [t*count/T, (t+1)*count/T),
  * the calling thread being thread 0, so that a layer finds its rows where the layer before left them. Between
- * calls workers spin for a moment (a layer follows a layer within microseconds), then sleep. The moment is longer than
- * one thread's share of a layer exceeds another's: a thread that sleeps may wake on the CPU of the thread that woke
- * it, and wait there until that one sleeps in turn. */
+ * calls workers spin for a moment (a layer follows a layer within microseconds), then sleep. The moment is
+ * longer than one thread's share of a layer exceeds another's: a thread that sleeps may wake on the CPU of
+ * the thread that woke it, and wait there until that one sleeps in turn. */
 #define _GNU_SOURCE
 #include "cnnrt.h"
 #include <pthread.h>

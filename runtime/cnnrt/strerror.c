@@ -22,6 +22,7 @@ const char *cnnrt_strerror(int status) {
             "the state block is NULL, not 64-byte aligned, or not one that this model's state_init filled",
         [CNNRT_E_NOT_FINITE] = "the loss or a parameter is not finite",
         [CNNRT_E_OPTIONS] = "the options do not fit each other, the model or the data",
+        [CNNRT_E_FROZEN] = "the checkpoint is of a run with other weights in its frozen layers",
     };
     if (status < 0 || (size_t)status >= sizeof text / sizeof *text)
         return "unknown status";
