@@ -65,8 +65,6 @@ static const char *const torch_types[] = {
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool3d",
-    "BatchNorm1d",
-    "BatchNorm3d",
     "Bilinear",
     "CELU",
     "ConstantPad2d",

@@ -122,11 +122,12 @@ def plain(value):
 
 # For each module: the arguments to copy, with PyTorch's defaults; an argument at its default is not written.
 REQUIRED = object()
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LAYERS = {
     nn.Conv2d: {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED, "stride": 1,
                 "padding": 0, "dilation": 1, "groups": 1},
     nn.Linear: {"in_features": REQUIRED, "out_features": REQUIRED},
-    nn.BatchNorm2d: {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True},
+    **dict.fromkeys(BATCH_NORMS, {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True}),
     nn.ReLU: {},
     nn.MaxPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
     nn.AvgPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
@@ -170,8 +171,8 @@ def layer_of_module(module):
         layer["bias"] = False
     if kind is nn.Conv2d and module.padding_mode != "zeros":
         raise ExportError("Conv2d with padding_mode %r is not supported" % module.padding_mode)
-    if kind is nn.BatchNorm2d and not module.track_running_stats:
-        raise ExportError("BatchNorm2d without running statistics is not supported")
+    if kind in BATCH_NORMS and not module.track_running_stats:
+        raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.MaxPool2d and module.return_indices:
         raise ExportError("MaxPool2d with return_indices is not supported")
     return layer
@@ -520,7 +521,7 @@ def load_state_dict(path):
 
 
 PARAMETERS = {"Conv2d": ["weight", "bias"], "Linear": ["weight", "bias"],
-              "BatchNorm2d": ["weight", "bias", "running_mean", "running_var"]}
+              **{k.__name__: ["weight", "bias", "running_mean", "running_var"] for k in BATCH_NORMS}}
 
 
 def weights_for(model_path, state):

@@ -87,7 +87,7 @@ def randomise(module, seed, keep=False):
     """Random weights (keep: those that it has), and batch norms that are far from the identity."""
     torch.manual_seed(seed)
     for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d):
+        if isinstance(m, export_torch.BATCH_NORMS):
             nn.init.normal_(m.running_mean, 0, 0.2)
             nn.init.uniform_(m.running_var, 0.5, 2)
             if m.affine:

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""Norms and reductions on inputs that are no images too, and on images at odd sizes, against PyTorch: what they give,
+and in training mode their gradients. Each layer stands between two linear layers there: one on the last dimension, which
+shows the gradient of the layer's input, and one that gives each of its outputs another gradient.
+
+    norms.py SHAPE...    each as 3x7x5, without the batch"""
+
+import copy
+import os
+import sys
+
+import torch
+from torch import nn
+
+import gradients
+import layers
+from common import cpus, export_torch, randomise, refuses, set_state, training, workplace
+
+MORE = 2  # elements of the input's last dimension besides
+
+
+def batch_norms(shape):
+    kind = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d, 4: nn.BatchNorm3d}[len(shape)]
+    yield "bn", kind(shape[0])
+    yield "bn_eps", kind(shape[0], eps=0.1, momentum=0.3)
+    yield "bn_plain", kind(shape[0], affine=False)
+    yield "bn_relu", nn.Sequential(kind(shape[0]), nn.ReLU())
+
+
+class Outputs(nn.Module):
+    """Every layer reads the input and is an output."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(parts))
+
+    def forward(self, x):
+        return {name: part(x) for name, part in self.parts.items()}
+
+
+class Between(nn.Module):
+    def __init__(self, layer, shape):
+        super().__init__()
+        self.front, self.layer = nn.Linear(shape[-1] + MORE, shape[-1], bias=False), layer
+        with torch.no_grad():
+            n = copy.deepcopy(layer).eval()(torch.zeros(1, *shape)).numel()
+        self.back = nn.Linear(n, gradients.CLASSES)
+
+    def forward(self, x):
+        return self.back(torch.flatten(self.layer(self.front(x)), 1))
+
+
+class Sum(nn.Module):
+    """Of all layers, each between two of its own."""
+
+    def __init__(self, parts, shape):
+        super().__init__()
+        self.parts = nn.ModuleDict({name: Between(layer, shape) for name, layer in parts})
+
+    def forward(self, x):
+        y = None
+        for part in self.parts.values():
+            y = part(x) if y is None else y + part(x)
+        return y
+
+
+GROUPS = {"batch": batch_norms}
+
+
+def forward(directory, shape, label, parts, able):
+    net, base = randomise(Outputs(parts), sum(shape)), os.path.join(directory, label)
+    x = torch.randn(3, *shape)
+    export_torch.export(net, x, base)
+    with torch.no_grad():
+        want = net(x)
+    for cpu in able:
+        layers.compare(base, x, want, 3, cpu, "%s, %s, batch 3" % (label, cpu))
+        layers.compare(base, x[:1], {k: v[:1] for k, v in want.items()}, 1, cpu, "%s, %s, batch 1" % (label, cpu))
+
+
+def backward(directory, shape, label, parts, cpu, batches):
+    net = randomise(Sum(parts, shape), sum(shape)).train()
+    x = torch.randn(3, *shape[:-1], shape[-1] + MORE)
+    model = training(directory, "grad_" + label, net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3}, cpu)
+    if label == "batch_7":  # one value a channel
+        refuses(model, x[:1], torch.zeros(1, gradients.CLASSES), 14, label)  # CNNRT_E_BATCH_NORM
+        set_state(model, net)
+    for n in batches:
+        gradients.compare(net, model, x[:n], "%s, %s, %d" % (label, cpu, n))
+
+
+def main():
+    able = cpus()
+    with workplace() as directory:
+        for text in sys.argv[1:] or ["7", "17x5", "3x7x5", "3x5x4x7"]:
+            shape = [int(v) for v in text.split("x")]
+            for group, make in GROUPS.items():
+                label = "%s_%s" % (group, text)
+                forward(directory, shape, label, make(shape), able)
+                # A batch norm of one or two values a channel has no gradient worth comparing.
+                batches = (3,) if group == "batch" and len(shape) == 1 else (3, 1)
+                for cpu in able:
+                    backward(directory, shape, label, make(shape), cpu, batches)
+
+
+if __name__ == "__main__":
+    main()
