@@ -2,10 +2,12 @@
  * the calling thread being thread 0, so that a layer finds its rows where the layer before left them. Between
  * calls workers spin for a moment (a layer follows a layer within microseconds), then sleep. The moment is
  * longer than one thread's share of a layer exceeds another's: a thread that sleeps may wake on the CPU of
- * the thread that woke it, and wait there until that one sleeps in turn. */
+ * the thread that woke it, and wait there until that one sleeps in turn. For the same reason a thread that
+ * spins soon gives way to any other on its CPU. */
 #define _GNU_SOURCE
 #include "cnnrt.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_THREADS = 4096, LINE = 64, SPIN_NANOSECONDS = 1000000, SPIN_BATCH = 64 };
+enum { MAX_THREADS = 4096, LINE = 64, SPIN_NANOSECONDS = 1000000, KEEP_NANOSECONDS = 50000, SPIN_BATCH = 64 };
 
 typedef struct Pool Pool;
 typedef struct Worker {
@@ -72,9 +74,10 @@ static long long nanoseconds(void) {
     return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Poll until *x is `value` (or, `other`, anything else), for a bounded time. Did it come? */
+/* Poll until *x is `value` (or, `other`, anything else), for a bounded time: first keeping the CPU, then
+ * offering it to other threads. Did it come? */
 static bool spin_until(const Pool *p, atomic_uint *x, unsigned value, bool other) {
-    long long deadline = 0;
+    long long began = 0;
     for (;;) {
         for (int i = 0; i < SPIN_BATCH; i++) {
             if ((atomic_load_explicit(x, memory_order_acquire) == value) != other)
@@ -84,10 +87,12 @@ static bool spin_until(const Pool *p, atomic_uint *x, unsigned value, bool other
             relax();
         }
         long long now = nanoseconds();
-        if (deadline == 0)
-            deadline = now + SPIN_NANOSECONDS;
-        else if (now > deadline)
+        if (began == 0)
+            began = now;
+        else if (now > began + SPIN_NANOSECONDS)
             return false;
+        else if (now > began + KEEP_NANOSECONDS)
+            sched_yield();
     }
 }
 
