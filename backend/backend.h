@@ -15,7 +15,7 @@ bool backend_target(Context *cx, const char *triple, const char *cpu, const char
 bool backend_runs_here(Context *cx, const Target *t);
 
 typedef struct Bytes {
-    const void *data;
+    void *data;
     size_t size;
 } Bytes;
 
@@ -36,16 +36,23 @@ typedef struct TrainingOptions {
     const float *fill;
 } TrainingOptions;
 
+/* Where a call finds weights when its caller gives none. */
+typedef enum WeightsPlace {
+    WEIGHTS_OUTSIDE, /* nowhere */
+    WEIGHTS_PACKED,  /* in the object, as `prepare` packs them: module->const_bytes */
+    WEIGHTS_RAW      /* nowhere; the object has the raw parameters for its `prepare` */
+} WeightsPlace;
+
 typedef struct ObjectOptions {
-    const char *name;                /* C identifier: prefix of all global symbols */
-    const void *weights;             /* packed block of module->const_bytes to embed; NULL: external */
+    const char *name; /* C identifier: prefix of all global symbols */
+    WeightsPlace weights;
     bool with_prepare;               /* also emit <name>_prepare */
     uint64_t hash;                   /* model hash for the descriptor */
     const TrainingOptions *training; /* of a module with an entry `backward`, else NULL */
 } ObjectOptions;
 
 /* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same
- * bytes. */
+ * bytes. An object's weights are zeros until they are written where backend_object_weights says. */
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out);
 /* Bytes of what an object is made of: machine code, embedded weights, what a training's state begins as. */
@@ -53,6 +60,10 @@ typedef struct ObjectSizes {
     uint64_t code, weights, initial;
 } ObjectSizes;
 ObjectSizes backend_object_sizes(Bytes object);
+/* Where the weights stand in it, 64-byte aligned; NULL: it has none. */
+void *backend_object_weights(Bytes object);
+/* Raw weights: where the buffer's parameter begins among them; of bufs.len, their bytes. */
+uint64_t backend_raw_offset(const LoopModule *m, uint32_t buf);
 
 /* Bytes of a training module's state, its head included. */
 uint64_t backend_state_bytes(const LoopModule *m);

@@ -107,7 +107,7 @@ void check_weights(Call *c) {
         return;
     LLVMValueRef none = LLVMBuildIsNull(e->b, c->weights, "");
     if (e->weights)
-        c->weights = LLVMBuildSelect(e->b, none, e->weights, c->weights, "");
+        c->weights = LLVMBuildSelect(e->b, none, embedded_address(e, e->weights), c->weights, "");
     else
         refuse_if(c, none, CNNRT_E_NO_WEIGHTS);
     refuse_unaligned(c, c->weights, CNNRT_E_WORKSPACE_ALIGN);

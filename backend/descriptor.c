@@ -14,6 +14,34 @@ LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size
     return g;
 }
 
+LLVMValueRef const_global(const Emit *e, const char *name, LLVMValueRef value) {
+    LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
+    LLVMSetInitializer(g, value);
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMInternalLinkage);
+    return g;
+}
+
+static bool is_large(const Emit *e, uint64_t bytes) {
+    return e->x86 && bytes > LARGE_BYTES;
+}
+
+LLVMValueRef embedded_block(const Emit *e, const char *what, uint64_t bytes) {
+    LLVMValueRef g = const_block(e, what, NULL, bytes, 64);
+    LLVMSetSection(g, intern_f(e->cx, "%s%s%s", e->kind == EMIT_OBJECT ? LLVM_EMBEDDED : "",
+                               is_large(e, bytes) ? EMBEDDED_LARGE : EMBEDDED, what));
+    LLVMSetExternallyInitialized(g, true); /* no pass may take the zeros for what will stand there */
+    return g;
+}
+
+LLVMValueRef embedded_address(const Emit *e, LLVMValueRef block) {
+    if (!is_large(e, LLVMGetArrayLength2(LLVMGlobalGetValueType(block))))
+        return block;
+    LLVMValueRef at = const_global(e, "large", block);
+    LLVMSetExternallyInitialized(at, true); /* or passes would put the address itself into the code */
+    return LLVMBuildLoad2(e->b, e->ptr, at, "");
+}
+
 void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const char *suffix) {
     LLVMAddAlias2(e->mod, type, 0, what, intern_f(e->cx, "%s_%s", e->o->name, suffix));
 }
@@ -27,14 +55,6 @@ static LLVMValueRef text(const Emit *e, const char *s) {
 
 static LLVMValueRef const_struct(const Emit *e, LLVMValueRef *fields, unsigned n) {
     return LLVMConstStructInContext(e->c, fields, n, false);
-}
-
-static LLVMValueRef const_global(const Emit *e, const char *name, LLVMValueRef value) {
-    LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
-    LLVMSetInitializer(g, value);
-    LLVMSetGlobalConstant(g, true);
-    LLVMSetLinkage(g, LLVMInternalLinkage);
-    return g;
 }
 
 /* The runtime's number for an element type, or -1. */
@@ -177,7 +197,9 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const Tr
         const_i32(e, n_out),
         const_i32(e, n_params),
         const_i32(e, m->n_classes),
-        const_i32(e, e->weights || !m->const_bytes),
+        const_i32(e, e->weights || !m->const_bytes  ? CNNRT_WEIGHTS_PACKED
+                     : e->o->weights == WEIGHTS_RAW ? CNNRT_WEIGHTS_RAW
+                                                    : 0),
         inputs,
         outputs,
         params,

@@ -81,23 +81,6 @@ static bool run_passes(Emit *e, LLVMTargetMachineRef tm) {
     return false;
 }
 
-/* LLVM wrote zeros for weights and initial parameters: put them there. Going through LLVM's constants would
- * copy them several times and print them in every dump. */
-static bool fill_sections(Emit *e, LLVMMemoryBufferRef object, char *copy) {
-    int64_t at;
-    if (e->weights) {
-        if ((at = object_section(e->cx, object, WEIGHTS_SECTION, (uint64_t)e->m->const_bytes)) < 0)
-            return false;
-        memcpy(copy + at, e->o->weights, (size_t)e->m->const_bytes);
-    }
-    if (e->initial) {
-        if ((at = object_section(e->cx, object, INITIAL_SECTION, initial_bytes(e->m))) < 0)
-            return false;
-        initial_fill(e, copy + at);
-    }
-    return true;
-}
-
 static bool generate(Emit *e, LLVMTargetMachineRef tm, Bytes *out) {
     if (e->kind == EMIT_LLVM) {
         char *text = LLVMPrintModuleToString(e->mod);
@@ -110,12 +93,27 @@ static bool generate(Emit *e, LLVMTargetMachineRef tm, Bytes *out) {
     LLVMCodeGenFileType type = e->kind == EMIT_ASM ? LLVMAssemblyFile : LLVMObjectFile;
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, e->mod, type, &message, &object))
         return report(e->cx, "LLVM cannot generate code", message);
-    size_t size = LLVMGetBufferSize(object);
-    char *copy = arena_copy(&e->cx->arena, LLVMGetBufferStart(object), size);
-    *out = (Bytes){copy, size};
-    bool ok = e->kind == EMIT_ASM || fill_sections(e, object, copy);
+    const char *made = LLVMGetBufferStart(object);
+    const size_t size = LLVMGetBufferSize(object);
+    *out = e->kind == EMIT_ASM ? (Bytes){arena_copy(&e->cx->arena, made, size), size}
+                               : object_with_room(e->cx, made, size);
+    if (e->kind == EMIT_OBJECT && e->initial)
+        initial_fill(e, object_room(*out, INITIAL));
     LLVMDisposeMemoryBuffer(object);
-    return ok;
+    return true;
+}
+
+/* Code of x86-64 reaches large sections anywhere; elsewhere it reaches 4 GB around it. */
+static bool check_reach(const Emit *e) {
+    const uint64_t raw = e->o->weights == WEIGHTS_RAW ? backend_raw_offset(e->m, e->m->bufs.len) : 0;
+    const uint64_t weights = e->o->weights == WEIGHTS_PACKED ? (uint64_t)e->m->const_bytes : raw;
+    const uint64_t bytes = weights + (is_training(e->m) ? initial_bytes(e->m) : 0);
+    if (bytes <= 2 * LARGE_BYTES || !strncmp(e->t->triple, "x86_64", 6))
+        return true;
+    diag_error(&e->cx->diag, DIAG_MODEL_SIZE, NULL,
+               "%.1f GB of weights in an object are more than code for %s reaches", (double)bytes / 1e9,
+               e->t->triple);
+    return diag_hint(&e->cx->diag, "--external-weights keeps them out of it");
 }
 
 uint64_t round64(int64_t bytes) {
@@ -129,6 +127,8 @@ bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind ki
     llvm_setup();
     Emit e = {.cx = cx, .m = m, .t = t, .o = o, .kind = kind};
     uint32_t errors = cx->diag.errors;
+    if (!check_reach(&e))
+        return false;
     emit_init(&e);
     LLVMTargetMachineRef tm = make_machine(&e);
     bool ok = tm && emit_kernels(&e) && emit_entries(&e) && run_passes(&e, tm) && generate(&e, tm, out);

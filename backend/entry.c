@@ -60,19 +60,46 @@ static void copy_constants(Call *c) {
     }
 }
 
+uint64_t backend_raw_offset(const LoopModule *m, uint32_t buf) {
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < buf; i++)
+        at += m->bufs.data[i].kind == MB_PARAM ? round64(type_physical_bytes(&m->bufs.data[i].type, 1)) : 0;
+    return at;
+}
+
+/* An array of pointers to the raw parameters in the object, in their order; NULL: there are none. */
+static LLVMValueRef raw_parameters(const Emit *e) {
+    const LoopModule *m = e->m;
+    const uint64_t bytes = e->o->weights == WEIGHTS_RAW ? backend_raw_offset(m, m->bufs.len) : 0;
+    if (!bytes)
+        return NULL;
+    LLVMValueRef raw = embedded_block(e, WEIGHTS, bytes);
+    LLVMValueRef *at = NEW_ARRAY(&e->cx->arena, LLVMValueRef, m->bufs.len);
+    unsigned n = 0;
+    for (uint32_t i = 0; i < m->bufs.len; i++) {
+        LLVMValueRef offset = const_i64(e, (int64_t)backend_raw_offset(m, i));
+        if (m->bufs.data[i].kind == MB_PARAM)
+            at[n++] = LLVMConstGEP2(e->i8, raw, &offset, 1);
+    }
+    return const_global(e, "raw", LLVMConstArray2(e->ptr, at, n));
+}
+
 /* prepare(params, weights, weights_bytes, work, work_bytes), on the calling thread */
 static LLVMValueRef emit_prepare(Emit *e) {
     const LoopModule *m = e->m;
     LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->ptr, e->i64};
     Call c = call_begin(e, "prepare", types, 5);
-    LLVMValueRef params = LLVMGetParam(c.fn, 0), weights_bytes = LLVMGetParam(c.fn, 2);
+    LLVMValueRef params = LLVMGetParam(c.fn, 0), weights_bytes = LLVMGetParam(c.fn, 2),
+                 raw = raw_parameters(e);
     c.n = const_i64(e, m->batch);
     c.weights = LLVMGetParam(c.fn, 1);
     c.work = LLVMGetParam(c.fn, 3);
     c.work_bytes = LLVMGetParam(c.fn, 4);
     c.pool = LLVMConstNull(e->ptr);
     check_cpu(&c);
-    if (count_bufs(m, MB_PARAM))
+    if (raw)
+        params = LLVMBuildSelect(e->b, LLVMBuildIsNull(e->b, params, ""), raw, params, "");
+    else if (count_bufs(m, MB_PARAM))
         refuse_null(&c, params);
     for (uint32_t b = 0, i = 0; b < m->bufs.len; b++)
         if (m->bufs.data[b].kind == MB_PARAM) {
@@ -93,10 +120,8 @@ static LLVMValueRef emit_prepare(Emit *e) {
 
 bool emit_entries(Emit *e) {
     emit_cpu_check(e);
-    if (e->o->weights && e->m->const_bytes) {
-        size_t bytes = (size_t)e->m->const_bytes;
-        e->weights = const_block(e, "weights", NULL, bytes, 64); /* filled in once the object is made */
-        LLVMSetSection(e->weights, WEIGHTS_SECTION);
+    if (e->o->weights == WEIGHTS_PACKED && e->m->const_bytes) {
+        e->weights = embedded_block(e, WEIGHTS, (uint64_t)e->m->const_bytes);
         add_global_name(e, e->weights, LLVMGlobalGetValueType(e->weights), "weights");
     }
     LLVMValueRef prepare = NULL;

@@ -133,8 +133,9 @@ static void put_prepare(Header *h) {
     const char *n = h->name;
     if (!h->o->with_prepare)
         return;
-    sb_printf(
-        sb, "\n/* Pack raw parameters, in the order of %s_model.params, dense f32, into `weights`. */\n", n);
+    sb_printf(sb,
+              "\n/* Pack raw parameters, in the order of %s_model.params, dense f32, into `weights`.%s */\n",
+              n, h->o->weights == WEIGHTS_RAW ? "\n * params NULL: those in the object." : "");
     sb_printf(
         sb,
         "int %s_prepare_raw(const void *const *params, void *weights, size_t weights_bytes, void *work,\n"
@@ -161,7 +162,7 @@ bool backend_header(Context *cx, const LoopModule *m, const Target *t, const Obj
     Header h = {.cx = cx, .m = m, .o = o, .t = t, .sb = out, .name = o->name};
     h.upper = upper_name(cx, o->name);
     h.trains = is_training(m);
-    h.external = !o->weights && m->const_bytes > 0;
+    h.external = o->weights != WEIGHTS_PACKED && m->const_bytes > 0;
     if (!arg_names(cx, m, &h.args))
         return false;
     put_intro(&h);

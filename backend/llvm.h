@@ -67,9 +67,16 @@ typedef struct Fn {
     bool failed;
 } Fn;
 
-/* Where embedded weights, and initial parameters of a training, stand in the object. */
-#define WEIGHTS_SECTION ".rodata.cnnc_weights"
-#define INITIAL_SECTION ".rodata.cnnc_initial"
+/* What an object embeds stands in sections of its own: weights, and initial parameters of a training. On
+ * x86-64 one of over 1 GB is a large one, which linkers put where it is in nobody's way; code reaches it by a
+ * pointer. */
+#define EMBEDDED ".rodata.cnnc_"
+#define EMBEDDED_LARGE ".lrodata.cnnc_"
+#define WEIGHTS "weights"
+#define INITIAL "initial"
+#define LARGE_BYTES (UINT64_C(1) << 30)
+/* LLVM gets the names with this before them: a section of zeros that takes no room in the file. */
+#define LLVM_EMBEDDED ".bss"
 
 /* llvm.c */
 LLVMValueRef const_i64(const Emit *e, int64_t v);
@@ -89,8 +96,11 @@ bool check_module(Context *cx, const LoopModule *m, const ObjectOptions *o);
 /* check.c: how many steps of an entry there are up to its last that checks. */
 uint32_t last_check(const Entry *entry);
 
-/* object.c: where a section of at least `size` bytes begins in the object, or -1 after a diagnostic. */
-int64_t object_section(Context *cx, LLVMMemoryBufferRef object, const char *name, uint64_t size);
+/* object.c */
+/* A copy of LLVM's object with room for what is embedded, zeros so far. */
+Bytes object_with_room(Context *cx, const char *made, size_t size);
+/* Where that room is, or NULL. */
+void *object_room(Bytes object, const char *what);
 
 /* address.c */
 LLVMValueRef emit_index(Fn *f, Idx x);
@@ -149,6 +159,10 @@ typedef struct TrainingCalls {
 bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const TrainingCalls *training);
 /* A constant of these bytes, or of zeros when data is NULL. */
 LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size_t bytes, uint32_t align);
+LLVMValueRef const_global(const Emit *e, const char *name, LLVMValueRef value);
+/* WEIGHTS or INITIAL, in a section of its own; and its address, in the function being built. */
+LLVMValueRef embedded_block(const Emit *e, const char *what, uint64_t bytes);
+LLVMValueRef embedded_address(const Emit *e, LLVMValueRef block);
 /* A global name for something internal: the object's own references never go through the dynamic linker. */
 void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const char *suffix);
 

@@ -1,77 +1,89 @@
-/* Reading an object back: where its sections stand and how large they are. */
+/* An object as LLVM made it: ELF, 64 bits, little-endian. What is embedded (weights, initial parameters) is
+ * for LLVM a section of zeros that takes no room in a file; here it gets room at the object's end, which the
+ * caller fills. Through LLVM's own constants gigabytes would be copied several times. */
 #include "backend/llvm.h"
-#include <llvm-c/Object.h>
+#include <elf.h>
 #include <string.h>
 
-/* One section of an object. */
-typedef struct Section {
-    const char *name; /* NULL for ELF's first, empty one */
-    const char *contents;
-    uint64_t size;
-} Section;
+typedef struct Sections {
+    const Elf64_Shdr *data;
+    uint32_t len;
+    const char *names;
+} Sections;
 
-typedef void SectionVisit(void *arg, const Section *s);
+static Sections sections_of(const char *object) {
+    const Elf64_Ehdr *head = (const Elf64_Ehdr *)object;
+    const Elf64_Shdr *all = (const Elf64_Shdr *)(object + head->e_shoff);
+    return (Sections){all, head->e_shnum, object + all[head->e_shstrndx].sh_offset};
+}
 
-/* NULL, or LLVM's message why the object cannot be read; LLVMDisposeMessage frees it. */
-static char *each_section(LLVMMemoryBufferRef object, SectionVisit *visit, void *arg) {
-    char *message = NULL;
-    LLVMBinaryRef bin = LLVMCreateBinary(object, NULL, &message);
-    if (!bin)
-        return message ? message : LLVMCreateMessage("unknown reason");
-    LLVMSectionIteratorRef it = LLVMObjectFileCopySectionIterator(bin);
-    for (; !LLVMObjectFileIsSectionIteratorAtEnd(bin, it); LLVMMoveToNextSection(it)) {
-        const Section s = {LLVMGetSectionName(it), LLVMGetSectionContents(it), LLVMGetSectionSize(it)};
-        visit(arg, &s);
+static bool begins(const char *name, const char *prefix) {
+    return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* What LLVM has under this name is to be embedded. */
+static bool needs_room(const char *name) {
+    return begins(name, LLVM_EMBEDDED EMBEDDED) || begins(name, LLVM_EMBEDDED EMBEDDED_LARGE);
+}
+
+/* The header of what is embedded as linkers see it: the bytes stand at `offset`. */
+static void give_room(Elf64_Shdr *h, bool large, uint64_t offset) {
+    const uint64_t large_flag = 0x10000000; /* SHF_X86_64_LARGE of the x86-64 ABI */
+    h->sh_name += sizeof LLVM_EMBEDDED - 1;
+    h->sh_type = SHT_PROGBITS;
+    h->sh_flags = SHF_ALLOC | (large ? large_flag : 0);
+    h->sh_offset = offset;
+}
+
+Bytes object_with_room(Context *cx, const char *made, size_t size) {
+    const Sections s = sections_of(made);
+    uint64_t end = round64((int64_t)size), at = end;
+    for (uint32_t i = 0; i < s.len; i++)
+        end += needs_room(s.names + s.data[i].sh_name) ? round64((int64_t)s.data[i].sh_size) : 0;
+    char *object = arena_alloc(&cx->arena, end < 4096 ? 4096 : end); /* from there on at a cache line */
+    memcpy(object, made, size);
+    Elf64_Shdr *headers = (Elf64_Shdr *)(object + ((const char *)s.data - made));
+    for (uint32_t i = 0; i < s.len; i++) {
+        const char *name = s.names + s.data[i].sh_name;
+        if (!needs_room(name))
+            continue;
+        give_room(&headers[i], begins(name, LLVM_EMBEDDED EMBEDDED_LARGE), at);
+        at += round64((int64_t)s.data[i].sh_size);
     }
-    LLVMDisposeSectionIterator(it);
-    LLVMDisposeBinary(bin);
+    return (Bytes){object, at};
+}
+
+/* Is this the name of the embedded section `what`? */
+static bool is_embedded(const char *name, const char *what) {
+    const char *rest = begins(name, EMBEDDED)         ? name + strlen(EMBEDDED)
+                       : begins(name, EMBEDDED_LARGE) ? name + strlen(EMBEDDED_LARGE)
+                                                      : "";
+    return !strcmp(rest, what);
+}
+
+void *object_room(Bytes object, const char *what) {
+    const Sections s = sections_of(object.data);
+    for (uint32_t i = 0; i < s.len; i++)
+        if (is_embedded(s.names + s.data[i].sh_name, what))
+            return (char *)object.data + s.data[i].sh_offset;
     return NULL;
 }
 
-typedef struct Wanted {
-    const char *name;
-    uint64_t size;
-    const char *found;
-} Wanted;
-
-static void find(void *arg, const Section *s) {
-    Wanted *w = arg;
-    if (s->name && !strcmp(s->name, w->name) && s->size >= w->size)
-        w->found = s->contents;
-}
-
-int64_t object_section(Context *cx, LLVMMemoryBufferRef object, const char *name, uint64_t size) {
-    Wanted w = {.name = name, .size = size};
-    char *message = each_section(object, find, &w);
-    if (!message && w.found)
-        return w.found - LLVMGetBufferStart(object);
-    diag_error(&cx->diag, DIAG_IR_INVALID, NULL, "%s: %s",
-               message ? "the object cannot be read back" : "the object has no section for the weights",
-               message ? message : name);
-    if (message)
-        LLVMDisposeMessage(message);
-    return -1;
-}
-
-static void measure(void *arg, const Section *s) {
-    ObjectSizes *sizes = arg;
-    if (!s->name)
-        return;
-    if (!strncmp(s->name, ".text", 5))
-        sizes->code += s->size;
-    if (!strcmp(s->name, WEIGHTS_SECTION))
-        sizes->weights += s->size;
-    if (!strcmp(s->name, INITIAL_SECTION))
-        sizes->initial += s->size;
+void *backend_object_weights(Bytes object) {
+    return object_room(object, WEIGHTS);
 }
 
 ObjectSizes backend_object_sizes(Bytes object) {
     ObjectSizes sizes = {0};
-    LLVMMemoryBufferRef buffer =
-        LLVMCreateMemoryBufferWithMemoryRange(object.data, object.size, "object", false);
-    char *message = each_section(buffer, measure, &sizes);
-    if (message)
-        LLVMDisposeMessage(message);
-    LLVMDisposeMemoryBuffer(buffer);
+    const Sections s = sections_of(object.data);
+    for (uint32_t i = 0; i < s.len; i++) {
+        const char *name = s.names + s.data[i].sh_name;
+        if (begins(name, ".text"))
+            sizes.code += s.data[i].sh_size;
+        if (is_embedded(name, WEIGHTS))
+            sizes.weights += s.data[i].sh_size;
+        if (is_embedded(name, INITIAL))
+            sizes.initial += s.data[i].sh_size;
+    }
     return sizes;
 }

@@ -132,7 +132,7 @@ static void init_tensors(Call *c) {
     LLVMValueRef at = LLVMBuildGEP2(e->b, e->i8, c->state, &head, 1, "");
     uint64_t done = e->initial ? initial_bytes(e->m) : 0;
     if (done)
-        LLVMBuildMemCpy(e->b, at, 64, e->initial, 64, const_i64(e, (int64_t)done));
+        LLVMBuildMemCpy(e->b, at, 64, embedded_address(e, e->initial), 64, const_i64(e, (int64_t)done));
     LLVMValueRef rest = const_i64(e, (int64_t)done);
     int64_t bytes = (int64_t)(backend_state_bytes(e->m) - STATE_HEAD - done);
     LLVMBuildMemSet(e->b, LLVMBuildGEP2(e->b, e->i8, at, &rest, 1, ""), zero, const_i64(e, bytes), 1);

@@ -143,12 +143,8 @@ static LLVMValueRef emit_arrays(Emit *e, const Work *w) {
 }
 
 bool emit_training(Emit *e, LLVMValueRef prepare) {
-    if (has_initial(e->m, e->o)) {
-        e->initial =
-            const_block(e, "initial", NULL, initial_bytes(e->m), 64); /* filled in once the object is made */
-        LLVMSetSection(e->initial, INITIAL_SECTION);
-        LLVMSetExternallyInitialized(e->initial, true); /* no pass may copy the zeros that stand there */
-    }
+    if (has_initial(e->m, e->o))
+        e->initial = embedded_block(e, INITIAL, initial_bytes(e->m));
     TrainingCalls calls = {.state_init = emit_state_init(e)};
     add_global_name(e, calls.state_init, LLVMGlobalGetValueType(calls.state_init), "state_init");
     calls.train_step = emit_arrays(e, &train_step);

@@ -60,20 +60,24 @@ bool compile_object(Compile *c) {
         return true;
     if (!c->loops || !c->loops->planned)
         return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL, "an object needs the passes up to \"plan\"");
-    const double start = watch_now();
-    c->object =
-        (ObjectOptions){.name = c->name, .hash = model_hash(c), .with_prepare = c->o->external_weights};
+    const WeightsPlace place = c->o->external_weights                      ? WEIGHTS_OUTSIDE
+                               : c->o->pack && !strcmp(c->o->pack, "load") ? WEIGHTS_RAW
+                                                                           : WEIGHTS_PACKED;
+    c->object = (ObjectOptions){
+        .name = c->name, .hash = model_hash(c), .weights = place, .with_prepare = place != WEIGHTS_PACKED};
     if (c->recipe)
         c->object.training = training_options(c);
-    if (!c->o->external_weights && !(c->object.weights = weights_pack(c)))
-        return false;
-    const double packed = watch_now();
+    if (!c->needs_code)
+        return true;
+    const double start = watch_now();
     watch_progress(&c->watch, "code");
-    const bool ok =
-        !c->needs_code || backend_emit(c->cx, c->loops, &c->target, EMIT_OBJECT, &c->object, &c->code);
+    bool ok = backend_emit(c->cx, c->loops, &c->target, EMIT_OBJECT, &c->object, &c->code);
+    const double emitted = watch_now();
+    watch_progress(&c->watch, "weights");
+    ok = ok && weights_embed(c);
     watch_progress(&c->watch, NULL);
-    watch_time(&c->watch, "(weights)", packed - start);
-    watch_time(&c->watch, "(code)", watch_now() - packed);
+    watch_time(&c->watch, "(code)", emitted - start);
+    watch_time(&c->watch, "(weights)", watch_now() - emitted);
     return ok;
 }
 

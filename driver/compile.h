@@ -50,9 +50,9 @@ const char *compile_model_name(const Compile *c);
 /* STATUS_INPUT or STATUS_INTERNAL, for a compilation that failed. */
 int compile_fault(const Compile *c);
 
-/* weights.c: the packed block, made by running the module's own `prepare` in this process. NULL after a
- * diagnostic. */
-const void *weights_pack(Compile *c);
+/* weights.c: write into the object the weights that it is to hold: packed, by running the module's own
+ * `prepare` in this process, or raw. */
+bool weights_embed(Compile *c);
 /* The raw weights of a parameter, dense f32, or NULL. */
 const float *weights_find(const Compile *c, const char *key);
 

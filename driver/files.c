@@ -92,7 +92,7 @@ static void render_deps(const Compile *c, StrBuf *sb) {
 static bool render(Compile *c, int kind, FileOut *out) {
     StrBuf sb = sb_new(&c->cx->arena);
     Bytes bytes = c->code;
-    bool ok = true;
+    bool ok = true, text = false;
     switch (kind) {
     case EMIT_FILE_OBJ:
         break;
@@ -103,19 +103,17 @@ static bool render(Compile *c, int kind, FileOut *out) {
         break;
     }
     case EMIT_FILE_HEADER:
-        ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
-        bytes = (Bytes){sb_str(&sb), sb.len};
+        text = ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
         break;
     case EMIT_FILE_DEPS:
         render_deps(c, &sb);
         bytes = (Bytes){sb_str(&sb), sb.len};
         break;
     default:
-        ok = render_ir(c, kind, &sb);
-        bytes = (Bytes){sb_str(&sb), sb.len};
+        text = ok = render_ir(c, kind, &sb);
     }
-    out->data = bytes.data;
-    out->size = bytes.size;
+    out->data = text ? sb_str(&sb) : bytes.data;
+    out->size = text ? sb.len : bytes.size;
     return ok;
 }
 
@@ -135,8 +133,9 @@ static void summary_sizes(const Compile *c) {
     fprintf(stderr, ": code %s", size_text(cx, (double)sizes.code));
     if (c->recipe)
         fprintf(stderr, ", initial parameters %s", size_text(cx, (double)sizes.initial));
-    fprintf(stderr, ", %sweights %s", c->recipe ? "frozen " : "",
-            c->object.weights ? size_text(cx, (double)sizes.weights) : "outside");
+    const bool raw = c->object.weights == WEIGHTS_RAW, outside = c->object.weights == WEIGHTS_OUTSIDE;
+    fprintf(stderr, ", %s%sweights %s", raw ? "raw " : "", c->recipe ? "frozen " : "",
+            outside ? "outside" : size_text(cx, (double)sizes.weights));
     if (c->recipe)
         fprintf(stderr, ", state %s", size_text(cx, (double)backend_state_bytes(m)));
     fprintf(stderr, ", workspace %s", size_text(cx, (double)(m->work_bytes + m->scratch_bytes)));

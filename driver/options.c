@@ -82,6 +82,8 @@ static const OptRow rows[] = {
      "default, or exact: no algorithm that rounds differently from the plain sums"},
     {"external-weights", 0, OPT_FLAG, AT(external_weights), ON_COMPILE, 0, 0, NULL,
      "no weights in the object; NAME_prepare packs them at run time"},
+    {"pack", 0, OPT_TEXT, AT(pack), ON_COMPILE, 0, 0, "WHEN",
+     "object (default): packed weights in the object; load: raw ones, NAME_prepare_raw packs them"},
     {"passes", 0, OPT_TEXT, AT(passes), ON_ALL, 0, 0, "LIST", "run these passes (see --list-passes)"},
     {"stop-after", 0, OPT_TEXT, AT(stop_after), ON_COMPILE | ON_INFO, 0, 0, "PASS",
      "stop there and write the IR: to standard output, or to -o"},
@@ -379,6 +381,11 @@ static int check(Context *cx, Options *o) {
     if (o->math && strcmp(o->math, "default") != 0 && strcmp(o->math, "exact") != 0)
         return usage_error(o->command,
                            arena_printf(&cx->arena, "--math is default or exact, not \"%s\"", o->math));
+    if (o->pack && strcmp(o->pack, "object") != 0 && strcmp(o->pack, "load") != 0)
+        return usage_error(o->command,
+                           arena_printf(&cx->arena, "--pack is object or load, not \"%s\"", o->pack));
+    if (o->pack && o->external_weights)
+        return usage_error(o->command, "--external-weights leaves nothing to --pack");
     if (o->dump_dir && !*o->dump_dir)
         return usage_error(o->command, "--dump-dir needs a name");
     if (o->recipe && !o->train)

@@ -51,6 +51,7 @@ typedef struct Options {
     bool evaluate; /* no training: only how good the weights are */
     /* target */
     const char *target, *cpu, *features, *math;
+    const char *pack; /* NULL: object */
     bool external_weights;
     /* output */
     const char *output, *emit;

@@ -39,9 +39,19 @@ void set_batch(Compile *c, int64_t n) {
         c->source->batch = n < MAX_BATCH ? n : MAX_BATCH; /* process_images splits what is more */
 }
 
+/* The linker of this process, unlike others, puts a large section among the rest. */
+static bool check_reach(const Compile *c) {
+    const uint64_t reach = (UINT64_C(2) << 30) - (UINT64_C(64) << 20);
+    const uint64_t weights = backend_object_sizes(c->code).weights;
+    return weights <= reach ||
+           diag_error(&c->cx->diag, DIAG_JIT, NULL,
+                      "%.1f GB of packed weights are more than runs in this process: link an object instead",
+                      (double)weights / 1e9);
+}
+
 bool process_open(Compile *c, int64_t threads, Process *p) {
     *p = (Process){.c = c, .threads = threads ? (unsigned)threads : cnnrt_default_threads()};
-    p->jit = jit_open(c->cx, c->code);
+    p->jit = check_reach(c) ? jit_open(c->cx, c->code) : NULL;
     if (!p->jit)
         return false;
     p->model = jit_symbol(p->jit, intern_f(c->cx, "%s_model", c->name));

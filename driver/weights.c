@@ -91,20 +91,31 @@ static bool run_prepare(Compile *c, LoopModule *alone, void *block) {
     return model && status == CNNRT_OK;
 }
 
-const void *weights_pack(Compile *c) {
+/* Pack them to where they stand in the object. */
+static bool embed_packed(Compile *c, unsigned char *block) {
     const LoopModule *m = c->loops;
-    unsigned char *block = aligned_block(c->cx, m->const_bytes);
     for (uint32_t i = 0; i < m->bufs.len; i++) {
         const ModBuf *b = &m->bufs.data[i];
         if (b->kind == MB_CONST && b->data && b->offset >= 0)
             memcpy(block + b->offset, b->data, (size_t)type_physical_bytes(&b->type, m->batch));
     }
-    if (!check_work(c))
-        return NULL;
-    watch_progress(&c->watch, "weights");
-    for (uint32_t i = 0; i < m->entries.len; i++)
-        if (!strcmp(m->entries.data[i].name, "prepare") && m->entries.data[i].steps.len &&
-            !run_prepare(c, prepare_alone(c, &m->entries.data[i]), block))
-            return NULL;
-    return block;
+    const Entry *prepare = loops_entry(c->loops, "prepare");
+    return !prepare || !prepare->steps.len ||
+           (check_work(c) && run_prepare(c, prepare_alone(c, prepare), block));
+}
+
+static bool embed_raw(Compile *c, unsigned char *block) {
+    const LoopModule *m = c->loops;
+    const void **raw = raw_parameters(c);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->bufs.len && raw; i++)
+        if (m->bufs.data[i].kind == MB_PARAM)
+            memcpy(block + backend_raw_offset(m, i), raw[n++],
+                   (size_t)type_physical_bytes(&m->bufs.data[i].type, 1));
+    return raw != NULL;
+}
+
+bool weights_embed(Compile *c) {
+    unsigned char *block = backend_object_weights(c->code);
+    return !block || (c->object.weights == WEIGHTS_RAW ? embed_raw(c, block) : embed_packed(c, block));
 }

@@ -194,6 +194,8 @@ static const float *load(Loading *l, const Value *v) {
         diag_hint(d, "F32, F16, BF16 and F64 are read");
         return NULL;
     }
+    if (t->dtype == CNNRT_F32 && (uintptr_t)t->data % sizeof(float) == 0)
+        return t->data;
     size_t n = (size_t)type_elems(&v->type, 1);
     float *data = arena_array(&l->cx->arena, n, sizeof *data);
     cnnrt_to_f32(data, t->data, t->dtype, n);

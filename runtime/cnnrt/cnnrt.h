@@ -151,6 +151,11 @@ typedef struct cnnrt_source {
     const char *(*error)(void *arg); /* a sentence about the last failure; may be NULL */
 } cnnrt_source;
 
+enum {
+    CNNRT_WEIGHTS_PACKED = 1, /* in the object, or none are needed: weights may be NULL in calls */
+    CNNRT_WEIGHTS_RAW = 2     /* raw parameters are in the object: params may be NULL in `prepare` */
+};
+
 typedef struct cnnrt_model {
     uint32_t abi_version; /* CNNRT_ABI_VERSION of the compiler that made the object */
     uint32_t struct_size; /* sizeof(cnnrt_model) then; later versions only append */
@@ -160,7 +165,7 @@ typedef struct cnnrt_model {
     int64_t batch;        /* largest n */
     uint32_t n_fixed;     /* 1: only n == batch */
     uint32_t n_inputs, n_outputs, n_params, n_classes;
-    uint32_t has_weights; /* 1: weights may be NULL in calls */
+    uint32_t has_weights; /* CNNRT_WEIGHTS_PACKED, CNNRT_WEIGHTS_RAW or 0 */
     const cnnrt_tensor *inputs, *outputs, *params;
     const char *const *classes;
     uint64_t workspace_shared, workspace_per_thread; /* infer needs shared + threads * per_thread bytes */
@@ -168,7 +173,8 @@ typedef struct cnnrt_model {
     uint64_t prepare_bytes;                          /* workspace of prepare, one thread */
     int (*infer)(int64_t n, const void *const *inputs, void *const *outputs, const void *weights, void *work,
                  size_t work_bytes, cnnrt_pool *pool);
-    /* Packs raw parameters (in the order of `params`, dense f32) into the block `weights`. */
+    /* Packs raw parameters (in the order of `params`, dense f32; NULL: those in the object) into the block
+     * `weights`. */
     int (*prepare)(const void *const *params, void *weights, size_t weights_bytes, void *work,
                    size_t work_bytes);
     const cnnrt_training *training; /* NULL in an object for inference; workspace sizes are then training's,

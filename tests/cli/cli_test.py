@@ -330,6 +330,17 @@ class Cli(unittest.TestCase):
         self.assertEqual(inside.returncode, 0)
         self.assertGreater((self.dir / "full.o").stat().st_size, (self.dir / "lenet5.o").stat().st_size + 200000)
 
+    def test_pack(self):
+        err = self.cnnc(LENET, "--pack=load", "-o", "raw.o").stderr
+        self.assertIn(", raw weights 247 KB", err)
+        self.assertEqual(self.sections("raw.o")[".rodata.cnnc_weights"], 247040)  # 61,706 parameters, each tensor at a multiple of 64 bytes
+        self.assertIn("params NULL: those in the object", (self.dir / "raw.h").read_text())
+        self.cnnc(LENET, "-q", "-o", "packed.o")
+        self.cnnc(LENET, "-q", "--pack=object", "-o", "object.o")
+        self.assertEqual((self.dir / "packed.o").read_bytes(), (self.dir / "object.o").read_bytes())
+        self.cnnc(LENET, "--pack=both", status=2)
+        self.cnnc(LENET, "--pack=load", "--external-weights", status=2)
+
     def test_same_bytes(self):
         for name in ("one", "two"):
             (self.dir / name).mkdir()

@@ -286,9 +286,9 @@ def nomalloc():
 
 def swap():
     weights = LENET5.replace(".json", ".safetensors")
-    outside = compile_net("outside", "--external-weights")
+    outside, loaded = compile_net("outside", "--external-weights"), compile_net("loaded", "--pack=load")
     negated("negated.safetensors", weights)
-    run(build("swap", [compile_net(), outside]), weights, "negated.safetensors")
+    run(build("swap", [compile_net(), outside, loaded]), weights, "negated.safetensors")
 
 
 def negated(path, source):

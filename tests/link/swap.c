@@ -1,11 +1,12 @@
 /* External weights: NULL is refused; two files are packed into blocks of the program's; weights are swapped
  * while another thread infers, and every result is that of one file or of the other. Against embedded ones,
- * the same bits. */
+ * and raw ones in the object that the program packs, the same bits. */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "common.h"
 
+#include "loaded.h"
 #include "net.h"
 #include "outside.h"
 
@@ -71,6 +72,24 @@ static void *keep_inferring(void *arg) {
     return NULL;
 }
 
+/* Raw weights in the object, packed by the program: the bits that the compiler packs. */
+static void pack_at_load(const float *embedded) {
+    void *block = take(LOADED_WEIGHTS_BYTES), *work = take(LOADED_WORKSPACE_BYTES(1));
+    void *prepare_work = take(LOADED_PREPARE_BYTES);
+    float got[CLASSES];
+    const int before = loaded_infer(1, images, got, NULL, work, LOADED_WORKSPACE_BYTES(1), NULL);
+    CHECK(before == CNNRT_E_NO_WEIGHTS && loaded_model.has_weights == CNNRT_WEIGHTS_RAW);
+    CHECK(loaded_prepare_raw(NULL, block, LOADED_WEIGHTS_BYTES - 1, prepare_work, LOADED_PREPARE_BYTES) ==
+          CNNRT_E_WORKSPACE_SIZE);
+    CHECK(loaded_model.prepare(NULL, block, LOADED_WEIGHTS_BYTES, prepare_work, LOADED_PREPARE_BYTES) ==
+          CNNRT_OK);
+    CHECK(loaded_infer(1, images, got, block, work, LOADED_WORKSPACE_BYTES(1), NULL) == CNNRT_OK);
+    CHECK(same_bits(embedded, got, 1));
+    free(block);
+    free(work);
+    free(prepare_work);
+}
+
 int main(int argc, char **argv) {
     void *work = take(OUTSIDE_WORKSPACE_BYTES(1)), *net_work = take(NET_WORKSPACE_BYTES(1));
     float embedded[CLASSES];
@@ -89,6 +108,7 @@ int main(int argc, char **argv) {
     CHECK(!same_bits(scores[0], scores[1], 1));
     CHECK(net_infer(1, images, embedded, NULL, net_work, NET_WORKSPACE_BYTES(1), NULL) == CNNRT_OK);
     CHECK(same_bits(embedded, scores[0], 1));
+    pack_at_load(embedded);
     CHECK(infer((const char *)blocks[0] + 4, embedded, work) == CNNRT_E_WORKSPACE_ALIGN);
 
     current = blocks[0];

@@ -187,8 +187,11 @@ Test(backend_object, entry_points_check_what_they_are_given) {
     for (int i = 0; i < BATCH * 8; i++)
         cr_assert_eq(y[i], x[i] * block[i % 8] * known[i % 8]);
 
-    ObjectOptions inside = {.name = "w", .weights = block, .hash = 0xfeed};
-    Jit *second = jit_open(&cx, emit(&cx, m, "native", EMIT_OBJECT, &inside));
+    ObjectOptions inside = {.name = "w", .weights = WEIGHTS_PACKED, .hash = 0xfeed};
+    Bytes object = emit(&cx, m, "native", EMIT_OBJECT, &inside);
+    cr_assert_eq((uintptr_t)backend_object_weights(object) % 64, 0);
+    memcpy(backend_object_weights(object), block, 128);
+    Jit *second = jit_open(&cx, object);
     model = jit_symbol(second, "w_model");
     const void *in[] = {x};
     void *out[] = {again};
@@ -233,9 +236,7 @@ static void check_symbols(Bytes object) {
 
 Test(backend_object, objects_are_reproducible_and_closed) {
     static const char *const cpus[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
-    CNNRT_ALIGNED(64) static float block[32];
-    memset(block, 0x3c, sizeof block);
-    ObjectOptions o = {.name = "w", .with_prepare = true, .weights = block};
+    ObjectOptions o = {.name = "w", .with_prepare = true, .weights = WEIGHTS_PACKED};
     for (int i = 0; i < 3; i++)
         for (EmitKind kind = EMIT_OBJECT; kind <= EMIT_LLVM; kind++) {
             Context a, b;
@@ -247,11 +248,44 @@ Test(backend_object, objects_are_reproducible_and_closed) {
             if (kind == EMIT_OBJECT)
                 check_symbols(x);
             if (kind == EMIT_LLVM)
-                cr_assert(strstr(arena_strndup(&a.arena, x.data, x.size),
-                                 "@weights = internal constant [128 x i8] zeroinitializer"));
+                cr_assert(
+                    strstr(arena_strndup(&a.arena, x.data, x.size),
+                           "@weights = internal externally_initialized constant [128 x i8] zeroinitializer"));
             context_free(&a);
             context_free(&b);
         }
+}
+
+/* Weights of over 1 GB stand in a large section at the end of the file, and code has their address from a
+ * pointer. */
+Test(backend_object, large_weights) {
+    const uint64_t bytes = (UINT64_C(1) << 30) + 64;
+    const uint64_t large = 0x10000000; /* SHF_X86_64_LARGE */
+    static const WeightsPlace places[] = {WEIGHTS_PACKED, WEIGHTS_RAW};
+    for (int i = 0; i < 2; i++) {
+        Context cx;
+        context_init(&cx, NULL);
+        LoopModule *m = weighted_module(&cx);
+        m->const_bytes = (int64_t)bytes;
+        ObjectOptions o = {.name = "w", .weights = places[i], .with_prepare = places[i] == WEIGHTS_RAW};
+        Bytes object = emit(&cx, m, "x86-64", EMIT_OBJECT, &o);
+        Elf64_Ehdr head;
+        memcpy(&head, object.data, sizeof head);
+        unsigned found = 0;
+        for (unsigned k = 0; k < head.e_shnum; k++) {
+            Elf64_Shdr s;
+            memcpy(&s, (const char *)object.data + head.e_shoff + k * sizeof s, sizeof s);
+            if (!(s.sh_flags & large))
+                continue;
+            found++;
+            cr_assert(s.sh_type == SHT_PROGBITS && s.sh_flags == (SHF_ALLOC | large) && s.sh_size == bytes);
+            cr_assert_eq((char *)object.data + s.sh_offset, (char *)backend_object_weights(object));
+            cr_assert_leq(s.sh_offset + bytes, object.size);
+        }
+        cr_assert_eq(found, places[i] == WEIGHTS_PACKED); /* raw, it is small */
+        cr_assert_eq(backend_object_sizes(object).weights, found ? bytes : 64);
+        context_free(&cx);
+    }
 }
 
 /* ---- Faults ---- */
@@ -291,6 +325,11 @@ Test(backend_object, targets) {
     uint32_t errors = cx.diag.errors;
     cr_assert(backend_emit(&cx, weighted_module(&cx), &t, EMIT_ASM, &o, &out));
     cr_assert(strstr(arena_strndup(&cx.arena, out.data, out.size), "fmul\tv") && cx.diag.errors == errors);
+    LoopModule *m = weighted_module(&cx);
+    m->const_bytes = INT64_C(3) << 30;
+    o.weights = WEIGHTS_PACKED;
+    cr_assert(!backend_emit(&cx, m, &t, EMIT_OBJECT, &o, &out));
+    expect(&cx, DIAG_MODEL_SIZE, "3.2 GB of weights");
     context_free(&cx);
 }
 

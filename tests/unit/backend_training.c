@@ -224,6 +224,8 @@ static Jit *open_object(Context *cx, LoopModule *m, const ObjectOptions *o) {
     StrBuf sb = sb_new(&cx->arena);
     diag_print_all(&sb, &cx->diag);
     cr_assert(ok, "%s", sb_str(&sb));
+    if (o->weights == WEIGHTS_PACKED)
+        memcpy(backend_object_weights(object), known, sizeof known);
     return jit_open(cx, object);
 }
 
@@ -264,7 +266,7 @@ static void *symbol(const Learner *l, const char *name) {
 static Learner *learner(void) {
     Learner *l = calloc(1, sizeof *l);
     context_init(&l->cx, NULL);
-    ObjectOptions o = {.name = "net", .weights = known, .hash = 0xfeed, .training = &recipe};
+    ObjectOptions o = {.name = "net", .weights = WEIGHTS_PACKED, .hash = 0xfeed, .training = &recipe};
     l->jit = open_object(&l->cx, training_module(&l->cx), &o);
     l->model = symbol(l, "net_model");
     l->train_step = (Samples *)(uintptr_t)symbol(l, "net_train_step");
@@ -511,7 +513,7 @@ Test(backend_training, states_of_other_models_are_refused) {
     Learner *l = learner();
     LoopModule *m = training_module(&l->cx);
     m->bufs.data[SUM].key = "exp_avg/layer.w";
-    ObjectOptions o = {.name = "net", .weights = known, .hash = 0xfeed, .training = &recipe};
+    ObjectOptions o = {.name = "net", .weights = WEIGHTS_PACKED, .hash = 0xfeed, .training = &recipe};
     Jit *jit = open_object(&l->cx, m, &o);
     const cnnrt_model *model = jit_symbol(jit, "net_model");
     cr_assert_eq(model->training->state_init(l->state, STATE, 7), CNNRT_OK);
@@ -524,7 +526,7 @@ Test(backend_training, states_of_other_models_are_refused) {
 static void expect(Context *cx, LoopModule *m, const TrainingOptions *training, const char *part) {
     Target t;
     Bytes out;
-    ObjectOptions o = {.name = "net", .weights = known, .training = training};
+    ObjectOptions o = {.name = "net", .weights = WEIGHTS_PACKED, .training = training};
     cr_assert(backend_target(cx, NULL, "native", NULL, &t));
     cr_assert(!backend_emit(cx, m, &t, EMIT_OBJECT, &o, &out), "%s", part);
     const DiagEntry *e = &cx->diag.entries.data[cx->diag.entries.len - 1];
@@ -566,7 +568,7 @@ Test(backend_training, header) {
     LoopModule *m = training_module(&cx);
     m->bufs.data[X].key = "state";
     m->bufs.data[Y].key = "loss";
-    ObjectOptions o = {.name = "net", .weights = known, .training = &recipe};
+    ObjectOptions o = {.name = "net", .weights = WEIGHTS_PACKED, .training = &recipe};
     StrBuf sb = sb_new(&cx.arena);
     cr_assert(backend_header(&cx, m, &t, &o, &sb));
     static const char *const parts[] = {"#define NET_STATE_BYTES ((size_t)512)",
