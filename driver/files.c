@@ -91,29 +91,30 @@ static void render_deps(const Compile *c, StrBuf *sb) {
 
 static bool render(Compile *c, int kind, FileOut *out) {
     StrBuf sb = sb_new(&c->cx->arena);
-    Bytes bytes = c->code;
-    bool ok = true, text = false;
+    Bytes code = c->code;
+    bool ok = true, is_code = false;
     switch (kind) {
     case EMIT_FILE_OBJ:
+        is_code = true;
         break;
     case EMIT_FILE_ASM:
     case EMIT_FILE_LLVM: {
         const EmitKind emit = kind == EMIT_FILE_ASM ? EMIT_ASM : EMIT_LLVM;
-        ok = backend_emit(c->cx, c->loops, &c->target, emit, &c->object, &bytes);
+        is_code = true;
+        ok = backend_emit(c->cx, c->loops, &c->target, emit, &c->object, &code);
         break;
     }
     case EMIT_FILE_HEADER:
-        text = ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
+        ok = backend_header(c->cx, c->loops, &c->target, &c->object, &sb);
         break;
     case EMIT_FILE_DEPS:
         render_deps(c, &sb);
-        bytes = (Bytes){sb_str(&sb), sb.len};
         break;
     default:
-        text = ok = render_ir(c, kind, &sb);
+        ok = render_ir(c, kind, &sb);
     }
-    out->data = text ? sb_str(&sb) : bytes.data;
-    out->size = text ? sb.len : bytes.size;
+    out->data = is_code ? code.data : sb_str(&sb);
+    out->size = is_code ? code.size : sb.len;
     return ok;
 }
 
