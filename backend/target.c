@@ -12,16 +12,17 @@ static const struct {
     const char *name;
     int level;
 } cpu_levels[] = {
-    {"x86-64", 1},     {"x86-64-v2", 2},      {"x86-64-v3", 3},      {"x86-64-v4", 4},
-    {"k8", 1},         {"core2", 1},          {"penryn", 1},         {"nehalem", 2},
-    {"westmere", 2},   {"sandybridge", 2},    {"ivybridge", 2},      {"silvermont", 2},
-    {"goldmont", 2},   {"tremont", 2},        {"bdver1", 2},         {"btver2", 2},
-    {"haswell", 3},    {"broadwell", 3},      {"skylake", 3},        {"alderlake", 3},
-    {"raptorlake", 3}, {"meteorlake", 3},     {"gracemont", 3},      {"bdver4", 3},
-    {"znver1", 3},     {"znver2", 3},         {"znver3", 3},         {"znver4", 4},
-    {"znver5", 4},     {"skylake-avx512", 4}, {"cascadelake", 4},    {"cooperlake", 4},
-    {"cannonlake", 4}, {"icelake-client", 4}, {"icelake-server", 4}, {"tigerlake", 4},
-    {"rocketlake", 4}, {"sapphirerapids", 4}, {"emeraldrapids", 4},  {"graniterapids", 4},
+    {"x86-64", 1},        {"x86-64-v1", 1},  {"x86-64-v2", 2},      {"x86-64-v3", 3},
+    {"x86-64-v4", 4},     {"k8", 1},         {"core2", 1},          {"penryn", 1},
+    {"nehalem", 2},       {"westmere", 2},   {"sandybridge", 2},    {"ivybridge", 2},
+    {"silvermont", 2},    {"goldmont", 2},   {"tremont", 2},        {"bdver1", 2},
+    {"btver2", 2},        {"haswell", 3},    {"broadwell", 3},      {"skylake", 3},
+    {"alderlake", 3},     {"raptorlake", 3}, {"meteorlake", 3},     {"gracemont", 3},
+    {"bdver4", 3},        {"znver1", 3},     {"znver2", 3},         {"znver3", 3},
+    {"znver4", 4},        {"znver5", 4},     {"skylake-avx512", 4}, {"cascadelake", 4},
+    {"cooperlake", 4},    {"cannonlake", 4}, {"icelake-client", 4}, {"icelake-server", 4},
+    {"tigerlake", 4},     {"rocketlake", 4}, {"sapphirerapids", 4}, {"emeraldrapids", 4},
+    {"graniterapids", 4},
 };
 enum { CPU_COUNT = sizeof cpu_levels / sizeof cpu_levels[0] };
 
@@ -107,7 +108,7 @@ static bool x86_target(Context *cx, const char *cpu, const char *features, Targe
         if (!level)
             return unknown_cpu(cx, cpu);
         set = feature_level(level);
-        t->cpu = intern(cx, cpu);
+        t->cpu = intern(cx, !strcmp(cpu, "x86-64-v1") ? "x86-64" : cpu); /* which LLVM does not know */
     }
     if (features && !change_features(cx, features, &set))
         return false;

@@ -75,7 +75,7 @@ static const OptRow rows[] = {
     {"target", 0, OPT_TEXT, AT(target), ON_ALL, 0, 0, "TRIPLE",
      "LLVM's target triple (default: this machine)"},
     {"cpu", 0, OPT_TEXT, AT(cpu), ON_ALL, 0, 0, "CPU",
-     "native (default), x86-64, x86-64-v2, -v3, -v4, or one of LLVM's CPU names"},
+     "native (default), x86-64-v1 to x86-64-v4, or one of LLVM's CPU names"},
     {"features", 0, OPT_TEXT, AT(features), ON_ALL, 0, 0, "LIST",
      "+avx2,-fma: changes to the CPU's features"},
     {"math", 0, OPT_TEXT, AT(math), ON_ALL, 0, 0, "KIND",

@@ -2,7 +2,7 @@
 # Install what is missing, on Debian 12. Says what it does; a second run does nothing.
 #   tools/setup.sh          what building, and the demo, need
 #   tools/setup.sh export   that, and PyTorch for tools/export_torch.py
-#   tools/setup.sh test     all that, and what tools/test.sh needs: clang's tools, qemu
+#   tools/setup.sh test     all that, and what tools/test.sh needs: clang's tools, qemu, a cross compiler
 set -eu
 
 packages="gcc g++ libc6-dev cmake ninja-build pkg-config llvm-19-dev libcjson-dev zlib1g-dev libpng-dev libjpeg62-turbo-dev
@@ -11,7 +11,8 @@ case "${1-}" in
 "") ;;
 export) packages="$packages python3 python3-torch" ;;
 test) packages="$packages libcriterion-dev python3 python3-torch python3-torchvision python3-venv python3-jsonschema
-    clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux dpkg-dev" ;;
+    clang-19 clang-format-19 clang-tidy-19 qemu-user util-linux dpkg-dev gcc-aarch64-linux-gnu
+    libc6-dev-arm64-cross" ;;
 *)
     echo "usage: tools/setup.sh [export|test]" >&2
     exit 2
