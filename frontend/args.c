@@ -331,11 +331,18 @@ static bool eval_dim(const LayerCall *c, const char *expr, int64_t *out) {
 }
 
 bool layer_param_type(const LayerCall *c, const ParamRow *p, Type *out) {
-    Dim dims[2 + MAX_SPATIAL] = {0};
-    for (uint32_t i = 0; i < p->rank; i++)
-        if (!eval_dim(c, p->dims[i], &dims[i].size))
+    Dim dims[MAX_LIST] = {0};
+    const Arg *list = p->rank ? NULL : layer_arg(c, p->dims[0]);
+    const uint32_t rank = list ? list->n : p->rank;
+    for (uint32_t i = 0; i < rank; i++)
+        if (list)
+            dims[i].size = list->v[i];
+        else if (!eval_dim(c, p->dims[i], &dims[i].size))
             return false;
-    *out = type_make(DT_F32, p->rank, dims);
+    if (rank > MAX_RANK)
+        return diag_error(&c->cx->diag, DIAG_BAD_ARGUMENT, &c->loc, "%s has more than %d elements",
+                          p->dims[0], MAX_RANK);
+    *out = type_make(DT_F32, (uint8_t)rank, dims);
     const char *fault = type_fault(c->cx, out);
     if (fault)
         return diag_error(&c->cx->diag, DIAG_SIZE_OVERFLOW, &c->loc, "its %s: %s", p->name, fault);

@@ -72,14 +72,25 @@ static const Value *weight_beside(Context *cx, const char *key, const Keyed *sor
     return found ? found->value : NULL;
 }
 
-/* The row of the first layer whose weight has the rank of this one's. */
-static const ParamRow *row_of(const char *name, const Value *weight) {
+/* By value: does a product by elements read it, perhaps as a view? The weights of norms are read so. */
+static const bool *find_scales(Context *cx, const Graph *g) {
+    bool *scale = NEW_ARRAY(&cx->arena, bool, g->values.len + 1);
+    for (uint32_t i = g->nodes.len; i-- > 0;) {
+        const Node *n = &g->nodes.data[i];
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            scale[n->operands[k]] |= n->op == OP_mul || (op_desc(n->op)->flags & OP_VIEW && scale[n->result]);
+    }
+    return scale;
+}
+
+/* The row of the first layer whose weight has the rank of this one's; that of a norm has rank 1 there. */
+static const ParamRow *row_of(const char *name, const Value *weight, bool scale) {
+    const uint8_t rank = !weight ? 0 : scale ? 1 : weight->type.rank;
     for (uint32_t i = 0; i < layer_count; i++) {
         const LayerRow *l = layer_table[i];
         bool fits = false;
         for (uint32_t k = 0; k < l->n_params; k++)
-            fits |= !weight ||
-                    (strcmp(l->params[k].name, "weight") == 0 && l->params[k].rank == weight->type.rank);
+            fits |= !weight || (strcmp(l->params[k].name, "weight") == 0 && l->params[k].rank == rank);
         for (uint32_t k = 0; k < l->n_params && fits; k++)
             if (strcmp(l->params[k].name, name) == 0)
                 return &l->params[k];
@@ -87,9 +98,10 @@ static const ParamRow *row_of(const char *name, const Value *weight) {
     return NULL;
 }
 
-static bool init_param(Context *cx, const Value *v, const Value *weight, uint64_t seed, float *data) {
+static bool init_param(Context *cx, const Value *v, const Value *weight, bool scale, uint64_t seed,
+                       float *data) {
     const char *dot = strrchr(v->key, '.');
-    const ParamRow *row = dot ? row_of(dot + 1, weight) : NULL;
+    const ParamRow *row = dot ? row_of(dot + 1, weight, scale) : NULL;
     if (!row) {
         diag_error(&cx->diag, DIAG_NO_WEIGHTS, &v->loc,
                    "--init-seed knows no initial distribution for \"%s\"", v->key);
@@ -116,6 +128,7 @@ bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out)
 
 bool weights_fill(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
     const Keyed *sorted = params_by_key(cx, g);
+    const bool *scales = find_scales(cx, g);
     bool ok = true;
     for (uint32_t i = 0; i < g->params.len; i++) {
         if (out->data[i])
@@ -123,7 +136,7 @@ bool weights_fill(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
         const Value *v = &g->values.data[g->params.data[i]];
         float *data = arena_array(&cx->arena, (size_t)type_elems(&v->type, 1), sizeof *data);
         const Value *weight = weight_beside(cx, v->key, sorted, g->params.len);
-        ok &= init_param(cx, v, weight, seed, data);
+        ok &= init_param(cx, v, weight, weight && scales[weight - g->values.data], seed, data);
         out->data[i] = data;
     }
     return ok;

@@ -51,7 +51,7 @@ typedef enum Init {
 typedef struct ParamRow {
     const char *name; /* "weight" */
     ValueKind kind;
-    uint8_t rank;
+    uint8_t rank;                      /* 0: the shape is the list that dims[0] names */
     const char *dims[2 + MAX_SPATIAL]; /* "out_channels", "in_channels/groups", "kernel_size.1" */
     Init init;
     const char *when; /* the boolean argument that switches it; NULL: always */

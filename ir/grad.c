@@ -60,8 +60,44 @@ ValueId grad_node(Grad *gr, const Node *n, OpId op, const ValueId *operands, uin
     return v;
 }
 
+/* d in the shape of `to`. */
+static ValueId reshaped(Grad *gr, const Node *n, ValueId d, const Type *to) {
+    ReshapeAttrs attrs = {0};
+    if (d == NO_VALUE || type_same_shape(&graph_value(gr->g, d)->type, to))
+        return d;
+    for (int k = type_has_n(to); k < to->rank; k++)
+        attrs.shape.v[attrs.shape.n++] = to->dim[k].size;
+    return grad_node(gr, n, OP_reshape, &d, 1, &attrs, "grad_view");
+}
+
+/* The sum of d over the dimensions along which broadcasting repeated a tensor of type `to`. The batch comes
+ * last, as the channels' sum over images. */
+static ValueId sum_repeated(Grad *gr, const Node *n, ValueId d, const Type *to) {
+    const Type from = graph_value(gr->g, d)->type;
+    const int shift = from.rank - to->rank;
+    const bool over_batch = type_has_n(&from) && !type_has_n(to);
+    ReduceAttrs sum = {0};
+    for (int k = over_batch; k < from.rank; k++)
+        if (from.dim[k].size != (k < shift ? 1 : to->dim[k - shift].size))
+            sum.dim.v[sum.dim.n++] = k;
+    if (sum.dim.n)
+        d = grad_node(gr, n, OP_sum, &d, 1, &sum, "grad_repeated");
+    if (over_batch && d != NO_VALUE) {
+        Type flat = type_make(DT_F32, 2, (const Dim[2]){from.dim[0], {type_elems(to, 1), false}});
+        d = reshaped(gr, n, d, &flat);
+        d = grad_node(gr, n, OP_channel_sum, &d, 1, NULL, "grad_images");
+    }
+    return reshaped(gr, n, d, to);
+}
+
 bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d) {
     const ValueId to = n->operands[i];
+    if (d == NO_VALUE)
+        return false;
+    if (!type_same_shape(&graph_value(gr->g, d)->type, &graph_value(gr->g, to)->type)) {
+        const Type type = graph_value(gr->g, to)->type;
+        d = sum_repeated(gr, n, d, &type);
+    }
     if (d == NO_VALUE)
         return false;
     if (gr->of[to] != NO_VALUE) {
@@ -70,16 +106,6 @@ bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d) {
     }
     gr->of[to] = d;
     return d != NO_VALUE;
-}
-
-bool grad_same_shape(const Grad *gr, const Node *n, uint32_t i) {
-    const Graph *g = gr->g;
-    const Value *v = &g->values.data[n->operands[i]], *y = &g->values.data[n->result];
-    if (type_same_shape(&v->type, &y->type))
-        return true;
-    diag_error(&g->cx->diag, DIAG_NO_GRADIENT, &n->loc,
-               "%s repeats \"%s\", and such operands have no gradient", op_desc(n->op)->name, v->name);
-    return diag_hint(&g->cx->diag, "freeze what it is made of, or give it the shape of the result");
 }
 
 bool grad_view(Grad *gr, const Node *n, ValueId dy) {

@@ -142,6 +142,19 @@ typedef struct BatchNormAttrs {
     double momentum;
 } BatchNormAttrs;
 
+typedef struct ReduceAttrs { /* sum, mean and amax */
+    IntList dim;             /* counted with the batch as dimension 0; negative from the end */
+} ReduceAttrs;
+
+typedef struct ExpandAttrs {
+    IntList shape; /* as of reshape */
+    double scale;
+} ExpandAttrs;
+
+typedef struct PowerAttrs { /* factor * (shift + scale * x)^exponent */
+    double exponent, factor, scale, shift;
+} PowerAttrs;
+
 typedef struct SelectAttrs {
     int64_t index; /* of the slice of dimension 0 */
 } SelectAttrs;

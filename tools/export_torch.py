@@ -128,6 +128,10 @@ LAYERS = {
                 "padding": 0, "dilation": 1, "groups": 1},
     nn.Linear: {"in_features": REQUIRED, "out_features": REQUIRED},
     **dict.fromkeys(BATCH_NORMS, {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True}),
+    nn.GroupNorm: {"num_groups": REQUIRED, "num_channels": REQUIRED, "eps": 1e-5, "affine": True},
+    nn.InstanceNorm2d: {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": False},
+    nn.LayerNorm: {"normalized_shape": REQUIRED, "eps": 1e-5, "elementwise_affine": True},
+    nn.LocalResponseNorm: {"size": REQUIRED, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
     nn.ReLU: {},
     nn.MaxPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
     nn.AvgPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
@@ -162,7 +166,8 @@ def layer_of_module(module):
         raise UnknownLayer("%s is not a layer that cnnc knows" % kind.__name__)
     layer = {"type": SAME.get(kind, kind.__name__)}
     for key, default in LAYERS[kind].items():
-        value = plain(getattr(module, key))
+        value = getattr(module, key)
+        value = list(value) if key == "normalized_shape" else plain(value)
         if key == "stride" and "Pool" in layer["type"] and value == layer["kernel_size"]:
             continue
         if value != default:
@@ -173,6 +178,8 @@ def layer_of_module(module):
         raise ExportError("Conv2d with padding_mode %r is not supported" % module.padding_mode)
     if kind in BATCH_NORMS and not module.track_running_stats:
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
+    if kind is nn.InstanceNorm2d and module.track_running_stats:
+        raise ExportError("InstanceNorm2d with running statistics is not supported")
     if kind is nn.MaxPool2d and module.return_indices:
         raise ExportError("MaxPool2d with return_indices is not supported")
     return layer
@@ -217,12 +224,13 @@ for spellings, make in (
     ((F.max_pool2d, torch.max_pool2d), max_pool),
     ((F.avg_pool2d,), avg_pool),
     ((F.adaptive_avg_pool2d,), adaptive),
+    ((F.local_response_norm,), lambda x, size, alpha=1e-4, beta=0.75, k=1.0: nn.LocalResponseNorm(size, alpha, beta, k)),
 ):
     for spelling in spellings:
         FUNCTIONS[spelling] = call(make)
 ADDS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 RESHAPES = {torch.reshape, "view", "reshape"}
-MEANS = {torch.mean, "mean"}
+REDUCTIONS = {torch.mean: "Mean", "mean": "Mean", torch.sum: "Sum", "sum": "Sum", torch.amax: "Max", "amax": "Max"}
 SQUEEZES = {torch.squeeze, "squeeze"}
 
 
@@ -308,8 +316,8 @@ class Exporter:
                 self.add(node, *args, **kwargs)
             elif target in RESHAPES:
                 self.reshape(node, args[0])
-            elif target in MEANS:
-                self.mean(node, *args, **kwargs)
+            elif target in REDUCTIONS:
+                self.reduce(node, REDUCTIONS[target], *args, **kwargs)
             elif target in SQUEEZES:
                 self.squeeze(node, *args, **kwargs)
             elif target in FUNCTIONS:
@@ -367,14 +375,19 @@ class Exporter:
                               % (before, after))
         self.emit(node, {"type": "Flatten"}, node.name, [source])
 
-    def mean(self, node, x, dim=None, keepdim=False, dtype=None):
-        dims = sorted(d % 4 for d in ([dim] if isinstance(dim, int) else dim or []))
-        if len(self.shape(x)) != 4 or dims != [2, 3] or dtype is not None:
-            raise ExportError("a mean over other dimensions than height and width")
-        self.emit(node, {"type": "AdaptiveAvgPool2d", "output_size": 1}, node.name, [x])
-        if not keepdim:
-            pooled = self.layers[-1]["name"]
-            self.emit(node, {"type": "Flatten"}, pooled + "_flat", [node])
+    def reduce(self, node, kind, x, dim=None, keepdim=False, dtype=None):
+        rank = len(self.shape(x))
+        dims = sorted(d % rank for d in ([dim] if isinstance(dim, int) else dim or []))
+        if not dims or dims[0] == 0 or dtype is not None:
+            raise ExportError("a %s over the batch, or with a dtype; give it the other dimensions" % kind.lower())
+        if kind == "Mean" and rank == 4 and dims == [2, 3]:
+            self.emit(node, {"type": "AdaptiveAvgPool2d", "output_size": 1}, node.name, [x])
+            if not keepdim:
+                pooled = self.layers[-1]["name"]
+                self.emit(node, {"type": "Flatten"}, pooled + "_flat", [node])
+            return
+        row = {"type": kind, "dim": dims if len(dims) > 1 else dims[0]}
+        self.emit(node, {**row, "keepdim": True} if keepdim else row, node.name, [x])
 
     def outputs(self, node):
         value = node.args[0]
@@ -521,7 +534,8 @@ def load_state_dict(path):
 
 
 PARAMETERS = {"Conv2d": ["weight", "bias"], "Linear": ["weight", "bias"],
-              **{k.__name__: ["weight", "bias", "running_mean", "running_var"] for k in BATCH_NORMS}}
+              **{k.__name__: ["weight", "bias", "running_mean", "running_var"] for k in BATCH_NORMS},
+              **dict.fromkeys(("GroupNorm", "InstanceNorm2d", "LayerNorm"), ["weight", "bias"])}
 
 
 def weights_for(model_path, state):
@@ -535,7 +549,8 @@ def weights_for(model_path, state):
     for layer, kind in layers:
         for p in PARAMETERS.get(kind, []):
             absent = p == "bias" and layer.get("bias") is False
-            absent = absent or (layer.get("affine") is False and p in ("weight", "bias"))
+            affine = layer.get("affine", layer.get("elementwise_affine", kind != "InstanceNorm2d"))
+            absent = absent or (not affine and p in ("weight", "bias"))
             if not absent:
                 wanted.append("%s.%s" % (layer.get("name", ""), p))
     missing = [k for k in wanted if k not in state]

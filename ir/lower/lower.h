@@ -99,6 +99,7 @@ bool lower_product(Lower *lw, const Node *n);          /* product.c: rows x pack
 bool lower_pool(Lower *lw, const Node *n);             /* pool.c: max and average windows */
 bool lower_pool_backward(Lower *lw, const Node *n);    /* pool_backward.c */
 bool lower_linear_plain(Lower *lw, const Node *n);     /* conv_plain.c: rows times columns, nothing packed */
+bool lower_reduce(Lower *lw, const Node *n);           /* reduce.c: sum, mean and amax */
 bool lower_softmax(Lower *lw, const Node *n);          /* softmax.c */
 bool lower_softmax_backward(Lower *lw, const Node *n); /* softmax_backward.c */
 bool lower_dropout(Lower *lw, const Node *n);          /* philox.c: dropout_train */

@@ -19,7 +19,7 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
     for (uint32_t i = 0; i < 2; i++)
-        if (grad_wanted(gr, n, i) && !(grad_same_shape(gr, n, i) && grad_add(gr, n, i, dy)))
+        if (grad_wanted(gr, n, i) && !grad_add(gr, n, i, dy))
             return false;
     return true;
 }

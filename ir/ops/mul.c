@@ -20,8 +20,7 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
     for (uint32_t i = 0; i < 2; i++) {
         const ValueId part[2] = {dy, n->operands[1 - i]};
-        if (grad_wanted(gr, n, i) && !(grad_same_shape(gr, n, i) &&
-                                       grad_add(gr, n, i, grad_node(gr, n, OP_mul, part, 2, NULL, "grad"))))
+        if (grad_wanted(gr, n, i) && !grad_add(gr, n, i, grad_node(gr, n, OP_mul, part, 2, NULL, "grad")))
             return false;
     }
     return true;

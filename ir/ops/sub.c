@@ -19,12 +19,12 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
     static const float zero = 0;
-    if (grad_wanted(gr, n, 0) && !(grad_same_shape(gr, n, 0) && grad_add(gr, n, 0, dy)))
+    if (grad_wanted(gr, n, 0) && !grad_add(gr, n, 0, dy))
         return false;
     if (!grad_wanted(gr, n, 1))
         return true;
     const ValueId part[2] = {graph_const(gr->g, "zero", type_make(DT_F32, 0, NULL), &zero, n->loc), dy};
-    return grad_same_shape(gr, n, 1) && grad_add(gr, n, 1, grad_node(gr, n, OP_sub, part, 2, NULL, "grad"));
+    return grad_add(gr, n, 1, grad_node(gr, n, OP_sub, part, 2, NULL, "grad"));
 }
 
 static const OpSample samples[] = {

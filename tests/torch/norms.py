@@ -27,6 +27,52 @@ def batch_norms(shape):
     yield "bn_relu", nn.Sequential(kind(shape[0]), nn.ReLU())
 
 
+def norms(shape):
+    c = shape[0]
+    if len(shape) > 1:
+        yield "group1", nn.GroupNorm(1, c)
+        yield "group_all", nn.GroupNorm(c, c, eps=0.1)
+        yield "group_plain", nn.GroupNorm(1, c, affine=False)
+        if c % 3 == 0 and c > 3:
+            yield "group3", nn.GroupNorm(3, c)
+        yield "lrn", nn.LocalResponseNorm(5)
+        yield "lrn_wide", nn.LocalResponseNorm(2 * c + 1, alpha=0.5, beta=1.25, k=2.0)
+        yield "lrn_even", nn.LocalResponseNorm(4, alpha=0.1, beta=0.5)
+        yield "lrn_relu", nn.Sequential(nn.ReLU(), nn.LocalResponseNorm(3, alpha=0.01), nn.ReLU())
+    if len(shape) == 3:
+        yield "instance", nn.InstanceNorm2d(c)
+        yield "instance_affine", nn.InstanceNorm2d(c, eps=0.01, affine=True)
+        yield "conv_instance", nn.Sequential(nn.Conv2d(c, 9, 1, bias=False), nn.InstanceNorm2d(9, affine=True), nn.ReLU(),
+                                             nn.Conv2d(9, 4, 3, padding=1))
+        yield "conv_group", nn.Sequential(nn.Conv2d(c, 12, 3, padding=1), nn.GroupNorm(4, 12), nn.ReLU())
+    yield "layer", nn.LayerNorm(shape[-1])
+    yield "layer_plain", nn.LayerNorm(shape, eps=0.1, elementwise_affine=False)
+    yield "layer_all", nn.LayerNorm(shape)
+    yield "layer_two", nn.LayerNorm(shape[-2:])
+    yield "layer_linear", nn.Sequential(nn.LayerNorm(shape[-1]), nn.Linear(shape[-1], 3))
+
+
+class Reduce(nn.Module):
+    def __init__(self, how, dim, keepdim=False):
+        super().__init__()
+        self.how, self.dim, self.keepdim = how, dim, keepdim
+
+    def forward(self, x):
+        return self.how(x, dim=self.dim, keepdim=self.keepdim)
+
+
+def reductions(shape):
+    rank = len(shape) + 1
+    dims = {"first": 1, "last": -1, "all": list(range(1, rank)), "tail": list(range(2, rank)), "outer": [-1, 1]}
+    for name, dim in dims.items():
+        if dim == [] or (name == "outer" and rank == 2):
+            continue
+        for how in (torch.mean, torch.sum, torch.amax):
+            yield "%s_%s" % (how.__name__, name), Reduce(how, dim)
+        yield "kept_" + name, Reduce(torch.mean, dim, True)
+        yield "ties_" + name, nn.Sequential(nn.ReLU(), Reduce(torch.amax, dim, True))
+
+
 class Outputs(nn.Module):
     """Every layer reads the input and is an output."""
 
@@ -64,7 +110,7 @@ class Sum(nn.Module):
         return y
 
 
-GROUPS = {"batch": batch_norms}
+GROUPS = {"batch": batch_norms, "norm": norms, "reduce": reductions}
 
 
 def forward(directory, shape, label, parts, able):
@@ -79,7 +125,8 @@ def forward(directory, shape, label, parts, able):
 
 
 def backward(directory, shape, label, parts, cpu, batches):
-    net = randomise(Sum(parts, shape), sum(shape)).train()
+    wide = [(k, layer) for k, layer in parts if copy.deepcopy(layer).eval()(torch.zeros(2, *shape)).dim() > 1]
+    net = randomise(Sum(wide, shape), sum(shape)).train()  # without those that leave one number a sample
     x = torch.randn(3, *shape[:-1], shape[-1] + MORE)
     model = training(directory, "grad_" + label, net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3}, cpu)
     if label == "batch_7":  # one value a channel

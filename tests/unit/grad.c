@@ -82,17 +82,13 @@ static void check_op(OpId op, const OpSample *s, int64_t n, bool training) {
     arena_free(&r.arena);
 }
 
-/* Operands repeated by broadcasting, and views that mix the batch with other dimensions: refused, with words.
- */
+/* Views that mix the batch with other dimensions: refused, with words. */
 static bool is_refused(OpId op, const OpSample *s) {
     Graph *g = graph_new(&cx, "probe");
     ValueId in[MAX_OPERANDS];
     for (uint32_t i = 0; i < s->n; i++)
         in[i] = graph_input(g, "x", s->operands[i], (Loc){0});
     const Type *y = &g->values.data[graph_node(g, op, in, s->n, s->attrs, "y", (Loc){0})].type;
-    for (uint32_t i = 0; i < s->n && op_desc(op)->flags & OP_POINTWISE; i++)
-        if (!type_same_shape(&s->operands[i], y))
-            return true;
     return op_desc(op)->flags & OP_VIEW &&
            (type_has_n(y) != type_has_n(&s->operands[0]) || y->dim[0].size != s->operands[0].dim[0].size) &&
            type_has_n(y);

@@ -118,10 +118,10 @@ typedef struct Data {
     int64_t count;
 } Data;
 
-/* Operands that are no arbitrary numbers: variances, and weights that losses divide by. */
+/* Operands that are no arbitrary numbers: variances, and counts and weights that are divided by. */
 static bool is_positive(const OpDesc *d, uint32_t i) {
     const char *name = d->operand_names[i];
-    return !strcmp(name, "running_var") || !strcmp(name, "stats") ||
+    return !strcmp(name, "running_var") || !strcmp(name, "stats") || !strcmp(name, "count") ||
            ((d->flags & OP_ANY_DTYPE) && strstr(name, "weight"));
 }
 
@@ -480,6 +480,26 @@ static const Refusal refusals[] = {
     {OP_select, &(const SelectAttrs){2}, 1, {FIXED2(2, 6)}, DIAG_SHAPE_MISMATCH, "has no slice 2"},
     {OP_softmax, &(const SoftmaxAttrs){0}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "is the batch"},
     {OP_softmax, &(const SoftmaxAttrs){2}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "is not a dimension"},
+    {OP_sum, &(const ReduceAttrs){{1, {0}}}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "dim 0 is the batch of"},
+    {OP_mean,
+     &(const ReduceAttrs){{1, {-3}}},
+     1,
+     {BATCH_OF(9)},
+     DIAG_SHAPE_MISMATCH,
+     "is not a dimension of"},
+    {OP_amax, &(const ReduceAttrs){{2, {1, -1}}}, 1, {BATCH_OF(9)}, DIAG_SHAPE_MISMATCH, "is there twice"},
+    {OP_instance_norm,
+     &(const BatchNormAttrs){.eps = 1},
+     1,
+     {BATCH_OF(9)},
+     DIAG_SHAPE_MISMATCH,
+     "what is normalised"},
+    {OP_expand,
+     &(const ExpandAttrs){{1, {7}}, 1},
+     1,
+     {BATCH_OF(9)},
+     DIAG_SHAPE_MISMATCH,
+     "cannot be expanded"},
     {OP_flatten,
      &(const FlattenAttrs){3, 1},
      1,

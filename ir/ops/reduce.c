@@ -1,0 +1,74 @@
+/* What sum, mean and amax share: see reduce.h. */
+#include "ir/ops/reduce.h"
+
+uint32_t reduce_dims(const ReduceAttrs *a, int rank) {
+    uint32_t set = 0;
+    for (int i = 0; i < a->dim.n; i++)
+        set |= 1u << (a->dim.v[i] < 0 ? a->dim.v[i] + rank : a->dim.v[i]);
+    return set;
+}
+
+int64_t reduce_count(const ReduceAttrs *a, const Type *input) {
+    const uint32_t set = reduce_dims(a, input->rank);
+    int64_t count = 1;
+    for (int d = 0; d < input->rank; d++)
+        count *= set >> d & 1 ? input->dim[d].size : 1;
+    return count;
+}
+
+static bool fail(const OpCall *c, int64_t dim, const char *what) {
+    return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc, "dim %lld %s %s", (long long)dim, what,
+                      op_operand_text(c, 0));
+}
+
+bool reduce_verify(const OpCall *c) {
+    const ReduceAttrs *a = c->attrs;
+    const int64_t rank = c->operands[0].rank;
+    uint32_t seen = 0;
+    if (!op_need_floats(c))
+        return false;
+    if (!a->dim.n)
+        return diag_error(&c->cx->diag, DIAG_ATTR_RANGE, &c->loc, "%s needs a dim", op_desc(c->op)->name);
+    for (int i = 0; i < a->dim.n; i++) {
+        const int64_t dim = a->dim.v[i] < 0 ? a->dim.v[i] + rank : a->dim.v[i];
+        if (dim < 0 || dim >= rank)
+            return fail(c, a->dim.v[i], "is not a dimension of");
+        if (c->operands[0].dim[dim].by_n) /* images of a batch never see each other */
+            return fail(c, a->dim.v[i], "is the batch of");
+        if (seen >> dim & 1)
+            return fail(c, a->dim.v[i], "is there twice, of");
+        seen |= 1u << dim;
+    }
+    return true;
+}
+
+bool reduce_infer(const OpCall *c, Type *out) {
+    const uint32_t set = reduce_dims(c->attrs, c->operands[0].rank);
+    *out = type_dense(&c->operands[0]);
+    for (int d = 0; d < out->rank; d++)
+        if (set >> d & 1)
+            out->dim[d].size = 1;
+    return true;
+}
+
+void reduce_eval(const void *attrs, const Tensor *in, Tensor *out, double first,
+                 double (*f)(double, double)) {
+    const uint32_t set = reduce_dims(attrs, in->rank);
+    const int64_t count = tensor_elems(in), results = tensor_elems(out);
+    for (int64_t i = 0; i < results; i++)
+        out->data[i] = first;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t rest = i, at = 0, stride = 1;
+        for (int d = in->rank - 1; d >= 0; d--) {
+            at += set >> d & 1 ? 0 : rest % in->dim[d] * stride;
+            stride *= out->dim[d];
+            rest /= in->dim[d];
+        }
+        out->data[at] = f(out->data[at], in->data[i]);
+    }
+}
+
+double reduce_flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out;
+    return (double)type_elems(&c->operands[0], n);
+}
