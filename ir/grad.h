@@ -28,8 +28,8 @@ bool grad_through(Grad *gr, const Node *n);
 /* For the hooks. Is the gradient of operand i of n wanted? Nodes for others must not be built. */
 bool grad_wanted(const Grad *gr, const Node *n, uint32_t i);
 /* `d`, of the shape of operand i, or of one to which that broadcasts, is added to the gradient of operand i:
- * what was repeated gets the sum over its copies. False, passing on that NO_VALUE means a reported fault, when
- * d is NO_VALUE. */
+ * what was repeated gets the sum over its copies. False, passing on that NO_VALUE means a reported fault,
+ * when d is NO_VALUE. */
 bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d);
 /* graph_node with the place and layer of n; the value is named after n's result: "conv1.grad_weight" for
  * suffix "grad_weight". */
