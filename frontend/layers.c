@@ -67,8 +67,6 @@ static const char *const torch_types[] = {
     "AvgPool3d",
     "Bilinear",
     "CELU",
-    "ConstantPad2d",
-    "Conv1d",
     "Conv3d",
     "ConvTranspose2d",
     "CosineSimilarity",
@@ -101,8 +99,6 @@ static const char *const torch_types[] = {
     "RNN",
     "RReLU",
     "ReLU6",
-    "ReflectionPad2d",
-    "ReplicationPad2d",
     "SELU",
     "SiLU",
     "Sigmoid",
@@ -117,7 +113,6 @@ static const char *const torch_types[] = {
     "Threshold",
     "Unflatten",
     "Upsample",
-    "ZeroPad2d",
 };
 
 bool layer_is_torchs(const char *type) {

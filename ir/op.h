@@ -175,6 +175,13 @@ typedef struct DropoutAttrs {
     double p;
 } DropoutAttrs;
 
+typedef enum PadKind { PAD_CONSTANT, PAD_REFLECT, PAD_REPLICATE, PAD_CIRCULAR } PadKind;
+typedef struct PadAttrs { /* pad and pad_backward */
+    IntList pad;          /* before and after, of the last dimension, then of the one before it ... */
+    int32_t mode;         /* PadKind */
+    double value;         /* PAD_CONSTANT */
+} PadAttrs;
+
 typedef struct SoftmaxAttrs {
     int64_t dim; /* counted with the batch as dimension 0; negative from the end */
 } SoftmaxAttrs;
