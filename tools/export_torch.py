@@ -116,16 +116,33 @@ def plain(value):
     """An argument of torch.nn as JSON wants it: (3, 3) as 3, (3, 5) as [3, 5]."""
     if isinstance(value, (tuple, list, torch.Size)):
         value = list(value)
-        return value[0] if len(value) == 2 and value[0] == value[1] else value
+        return value[0] if value and all(v == value[0] for v in value) else value
     return value
 
 
 # For each module: the arguments to copy, with PyTorch's defaults; an argument at its default is not written.
 REQUIRED = object()
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+PADS = (nn.ZeroPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d, nn.ReplicationPad1d,
+        nn.ReplicationPad2d, nn.ReplicationPad3d)
+CONSTANT_PADS = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
+
+
+class Pad(nn.Module):
+    """torch.nn.functional.pad as a layer."""
+
+    def __init__(self, pad, mode, value):
+        super().__init__()
+        self.pad, self.mode, self.value = list(pad), mode, value
+
+
 LAYERS = {
-    nn.Conv2d: {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED, "stride": 1,
-                "padding": 0, "dilation": 1, "groups": 1},
+    **dict.fromkeys(CONVOLUTIONS, {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED,
+                                   "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"}),
+    **dict.fromkeys(PADS, {"padding": REQUIRED}),
+    **dict.fromkeys(CONSTANT_PADS, {"padding": REQUIRED, "value": REQUIRED}),
+    Pad: {"pad": REQUIRED, "mode": "constant", "value": 0.0},
     nn.Linear: {"in_features": REQUIRED, "out_features": REQUIRED},
     **dict.fromkeys(BATCH_NORMS, {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": True}),
     nn.GroupNorm: {"num_groups": REQUIRED, "num_channels": REQUIRED, "eps": 1e-5, "affine": True},
@@ -167,15 +184,15 @@ def layer_of_module(module):
     layer = {"type": SAME.get(kind, kind.__name__)}
     for key, default in LAYERS[kind].items():
         value = getattr(module, key)
-        value = list(value) if key == "normalized_shape" else plain(value)
+        value = list(value) if key in ("normalized_shape", "pad") else plain(value)
         if key == "stride" and "Pool" in layer["type"] and value == layer["kernel_size"]:
             continue
         if value != default:
             layer[key] = value
-    if kind in (nn.Conv2d, nn.Linear) and module.bias is None:
+    if kind in (*CONVOLUTIONS, nn.Linear) and module.bias is None:
         layer["bias"] = False
-    if kind is nn.Conv2d and module.padding_mode != "zeros":
-        raise ExportError("Conv2d with padding_mode %r is not supported" % module.padding_mode)
+    if kind in (*PADS, *CONSTANT_PADS, Pad) and min(module.pad if kind is Pad else module.padding) < 0:
+        raise ExportError("%s with a negative padding is not supported" % kind.__name__)
     if kind in BATCH_NORMS and not module.track_running_stats:
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.InstanceNorm2d and module.track_running_stats:
@@ -208,6 +225,10 @@ def softmax(x, dim=None, **kwargs):
     return nn.Softmax(dim)
 
 
+def pad(input, pad, mode="constant", value=None):
+    return Pad(pad, mode, value or 0.0)
+
+
 def dropout(x, p=0.5, training=True, inplace=False):
     if training:  # such a net gives another answer at every call, in eval mode too
         raise ExportError("dropout is on at inference; call it with training=self.training")
@@ -220,6 +241,7 @@ for spellings, make in (
     ((F.relu, torch.relu, torch.relu_, "relu", "relu_"), lambda x, inplace=False: nn.ReLU()),
     ((torch.flatten, "flatten"), lambda x, start_dim=0, end_dim=-1: nn.Flatten(start_dim, end_dim)),
     ((F.dropout, F.dropout2d), dropout),
+    ((F.pad,), pad),
     ((F.softmax, torch.softmax, "softmax"), softmax),
     ((F.max_pool2d, torch.max_pool2d), max_pool),
     ((F.avg_pool2d,), avg_pool),
@@ -533,7 +555,7 @@ def load_state_dict(path):
     return state
 
 
-PARAMETERS = {"Conv2d": ["weight", "bias"], "Linear": ["weight", "bias"],
+PARAMETERS = {**{k.__name__: ["weight", "bias"] for k in CONVOLUTIONS}, "Linear": ["weight", "bias"],
               **{k.__name__: ["weight", "bias", "running_mean", "running_var"] for k in BATCH_NORMS},
               **dict.fromkeys(("GroupNorm", "InstanceNorm2d", "LayerNorm"), ["weight", "bias"])}
 

@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""Convolutions of lines, pictures and volumes, their padding modes and transposes, and the padding layers, at odd sizes
+against PyTorch: what they give, and in training mode their gradients, as norms.py does it.
+
+    convs.py SHAPE...    each as 3x7x5, without the batch"""
+
+import sys
+
+from torch import nn
+
+import norms
+from common import cpus, workplace
+
+MODES = ("reflect", "replicate", "circular")
+
+
+class Pad(nn.Module):
+    def __init__(self, pad, mode="constant", value=0.0):
+        super().__init__()
+        self.args = (pad, mode, value)
+
+    def forward(self, x):
+        return nn.functional.pad(x, *self.args)
+
+
+def lines(c, length):
+    conv, k = nn.Conv1d, min(3, length)
+    yield "conv1", conv(c, 5, 1)
+    yield "conv3", conv(c, 17, 3, padding=1)
+    yield "conv_same", conv(c, 3, 4, padding="same", bias=False)
+    yield "conv_stride", conv(c, 16, 3, stride=2, padding=2)
+    yield "conv_dilated", conv(c, 6, 3, dilation=2, padding=2)
+    yield "depthwise", conv(c, 2 * c, 3, padding=1, groups=c)
+    yield "valid", conv(c, 6, k)
+    yield "chain", nn.Sequential(conv(c, 16, 3, padding=1), nn.ReLU(), conv(16, 8, 3, padding=1), nn.ReLU())
+    if length > 2:
+        yield "bn", nn.Sequential(conv(c, 8, 3, padding=1, bias=False), nn.BatchNorm1d(8), nn.ReLU())
+    for mode in MODES:
+        yield "conv_" + mode, conv(c, 5, k, padding=k // 2, padding_mode=mode)
+    if length > 2:
+        yield "mirrored", nn.ReflectionPad1d((2, 1))
+    yield "repeated", nn.ReplicationPad1d((0, 3))
+    yield "constant", nn.ConstantPad1d((2, 1), -1.5)
+
+
+def pictures(c, h, w):
+    conv, k = nn.Conv2d, (min(3, h), min(5, w))
+    for mode in MODES:
+        yield "conv_" + mode, conv(c, 5, k, padding=(k[0] // 2, k[1] // 2), padding_mode=mode)
+        yield "conv_same_" + mode, conv(c, 8, (k[0], 2 if w > 1 else 1), padding="same", padding_mode=mode, stride=1)
+    yield "zeros", nn.ZeroPad2d((1, 2, 0, 3))
+    yield "zeros_conv", nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv(c, 6, 3, stride=2, padding=1))
+    yield "constant", nn.ConstantPad2d(2, 0.75)
+    yield "repeated", nn.ReplicationPad2d((3, 1, 2, 4))
+    yield "between", nn.Sequential(conv(c, 16, 1), nn.ReplicationPad2d(1), conv(16, 9, 3), nn.ReLU())
+    yield "between_value", nn.Sequential(conv(c, 17, 1), nn.ConstantPad2d(1, 2.0), conv(17, 9, 3))
+    if h > 3 and w > 2:
+        yield "mirrored", nn.ReflectionPad2d((2, 1, 3, 0))
+        yield "pad_channels", Pad((1, 0, 2, 1, 1, 2), "constant", 0.5)
+        yield "pad_round", Pad((2, 1, 1, 3), "circular")
+
+
+FAMILIES = {2: lines, 3: pictures}
+
+
+def main():
+    able = cpus()
+    with workplace() as directory:
+        for text in sys.argv[1:] or ["3x1", "17x13", "3x7x5", "17x1x1", "16x13x7"]:
+            shape = [int(v) for v in text.split("x")]
+            make, label = FAMILIES[len(shape)], "convs_" + text
+            norms.forward(directory, shape, label, make(*shape), able)
+            for cpu in able:
+                norms.backward(directory, shape, label, make(*shape), cpu, (3, 1))
+
+
+if __name__ == "__main__":
+    main()
