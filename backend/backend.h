@@ -10,6 +10,16 @@
  */
 bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out);
 
+enum { MAX_CPUS = 4 };
+typedef struct TargetList {
+    Target data[MAX_CPUS];
+    uint32_t len;
+} TargetList;
+
+/* The same for a comma list of x86-64 CPUs, for one object; best first. One CPU is a list, too. */
+bool backend_targets(Context *cx, const char *triple, const char *cpus, const char *features,
+                     TargetList *out);
+
 /* Has this machine the target's architecture? If not, after a diagnostic. CPU features are another matter:
  * the code checks them itself. */
 bool backend_runs_here(Context *cx, const Target *t);
@@ -43,12 +53,21 @@ typedef enum WeightsPlace {
     WEIGHTS_RAW      /* nowhere; the object has the raw parameters for its `prepare` */
 } WeightsPlace;
 
+/* The same model compiled for another CPU. */
+typedef struct ObjectCpu {
+    LoopModule *m;
+    const Target *t;
+} ObjectCpu;
+
 typedef struct ObjectOptions {
     const char *name; /* C identifier: prefix of all global symbols */
     WeightsPlace weights;
     bool with_prepare;               /* also emit <name>_prepare */
     uint64_t hash;                   /* model hash for the descriptor */
     const TrainingOptions *training; /* of a module with an entry `backward`, else NULL */
+    /* Code for further CPUs beside that of the arguments, best first, as backend_targets has them. */
+    const ObjectCpu *others;
+    uint32_t n_others;
 } ObjectOptions;
 
 /* Object file, assembly or LLVM text in the context's arena (valid until context_free). Same input, same
@@ -60,7 +79,8 @@ typedef struct ObjectSizes {
     uint64_t code, weights, initial;
 } ObjectSizes;
 ObjectSizes backend_object_sizes(Bytes object);
-/* Where the weights stand in it, 64-byte aligned; NULL: it has none. */
+/* Where the weights stand in it, 64-byte aligned; NULL: it has none. Packed ones stand there once a CPU, one
+ * block behind the other, each at a multiple of 64 bytes. */
 void *backend_object_weights(Bytes object);
 /* Raw weights: where the buffer's parameter begins among them; of bufs.len, their bytes. */
 uint64_t backend_raw_offset(const LoopModule *m, uint32_t buf);

@@ -3,7 +3,8 @@
 #include "runtime/cnnrt/cnnrt.h"
 
 Call call_begin(Emit *e, const char *name, LLVMTypeRef *types, uint32_t n) {
-    Call c = {.e = e, .fn = new_function(e, name, e->i32, types, n, false)};
+    const char *full = intern_f(e->cx, "%s%s", name, e->suffix);
+    Call c = {.e = e, .fn = new_function(e, full, e->i32, types, n, false)};
     c.base = NEW_ARRAY(&e->cx->arena, LLVMValueRef, e->m->bufs.len + 1);
     LLVMPositionBuilderAtEnd(e->b, new_block(e, c.fn, "entry"));
     return c;
@@ -47,10 +48,10 @@ void refuse_unaligned(const Call *c, LLVMValueRef p, int status) {
 
 void check_cpu(const Call *c) {
     const Emit *e = c->e;
-    if (!e->cpu_ok)
+    if (!e->cpu_pick || e->n_variants > 1)
         return;
-    LLVMValueRef ok = LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->cpu_ok), e->cpu_ok, NULL, 0, "");
-    refuse_if(c, LLVMBuildNot(e->b, ok, ""), CNNRT_E_CPU);
+    LLVMValueRef which = LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->cpu_pick), e->cpu_pick, NULL, 0, "");
+    refuse_if(c, LLVMBuildIsNotNull(e->b, which, ""), CNNRT_E_CPU);
 }
 
 void check_batch(const Call *c) {
@@ -103,12 +104,14 @@ void check_work(Call *c, uint64_t shared, LLVMValueRef threads) {
 
 void check_weights(Call *c) {
     const Emit *e = c->e;
-    if (!e->m->const_bytes)
+    if (!e->weights_bytes)
         return;
-    LLVMValueRef none = LLVMBuildIsNull(e->b, c->weights, "");
-    if (e->weights)
-        c->weights = LLVMBuildSelect(e->b, none, embedded_address(e, e->weights), c->weights, "");
-    else
+    LLVMValueRef none = LLVMBuildIsNull(e->b, c->weights, ""),
+                 offset = const_i64(e, (int64_t)e->weights_offset);
+    if (e->weights) {
+        LLVMValueRef own = LLVMBuildGEP2(e->b, e->i8, embedded_address(e, e->weights), &offset, 1, "");
+        c->weights = LLVMBuildSelect(e->b, none, own, c->weights, "");
+    } else
         refuse_if(c, none, CNNRT_E_NO_WEIGHTS);
     refuse_unaligned(c, c->weights, CNNRT_E_WORKSPACE_ALIGN);
 }

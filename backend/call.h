@@ -23,7 +23,7 @@ void call_return(const Call *c, int status);
 void refuse_if(const Call *c, LLVMValueRef bad, int status);
 void refuse_null(const Call *c, LLVMValueRef p);
 void refuse_unaligned(const Call *c, LLVMValueRef p, int status); /* to 64 bytes */
-void check_cpu(const Call *c);
+void check_cpu(const Call *c);                                    /* where no dispatcher has done so */
 void check_batch(const Call *c);
 /* Threads of the pool, 1 without one; refuses a pool of another ABI. */
 LLVMValueRef check_pool(const Call *c);

@@ -1,9 +1,9 @@
-/* The check that this CPU and operating system have every feature the kernels use: baseline code, asked once
- * and remembered in one byte. */
+/* Which variant's features, all that its kernels use, this CPU and operating system have: baseline code,
+ * asked once and remembered in one byte. */
 #include "backend/llvm.h"
 #include <string.h>
 
-enum { UNKNOWN, YES, NO }; /* of the byte */
+enum { UNKNOWN, FIRST }; /* of the byte: the variant's number, counted from FIRST */
 
 static LLVMValueRef assembly(const Emit *e, const char *text, const char *constraints, unsigned results,
                              LLVMValueRef *args, unsigned n) {
@@ -64,28 +64,37 @@ static LLVMValueRef os_ok(const Emit *e, LLVMValueRef fn, LLVMValueRef cpu, uint
     return phi;
 }
 
-static LLVMValueRef probe(const Emit *e, LLVMValueRef fn) {
+static LLVMValueRef probe(const Emit *e, LLVMValueRef fn, FeatureSet features) {
     uint32_t mask[CPUID_WORDS] = {0}, xcr0 = 0;
     for (uint32_t i = 0; i < feature_count; i++)
-        if (e->features & 1u << i) {
+        if (features & 1u << i) {
             mask[feature_table[i].word] |= 1u << feature_table[i].bit;
             xcr0 |= feature_table[i].xcr0;
         }
     if (xcr0)
         mask[CPUID_1_ECX] |= 1u << 27; /* OSXSAVE */
-    LLVMValueRef ok = NULL;
+    LLVMValueRef ok = LLVMConstInt(e->i1, 1, false);
     for (int w = 0; w < CPUID_WORDS; w++)
-        if (mask[w]) {
-            LLVMValueRef here = word_ok(e, (CpuidWord)w, mask[w]);
-            ok = ok ? LLVMBuildAnd(e->b, ok, here, "") : here;
-        }
+        if (mask[w])
+            ok = LLVMBuildAnd(e->b, ok, word_ok(e, (CpuidWord)w, mask[w]), "");
     return xcr0 ? os_ok(e, fn, ok, xcr0) : ok;
 }
 
-void emit_cpu_check(Emit *e) {
+/* The number of the first variant that this machine has, or how many there are. */
+static LLVMValueRef pick(const Emit *e, LLVMValueRef fn) {
+    LLVMValueRef found = LLVMConstInt(e->i8, e->n_variants, false);
+    for (uint32_t i = e->n_variants; i-- > 0;) {
+        LLVMValueRef ok = probe(e, fn, e->variants[i].features);
+        found = LLVMBuildSelect(e->b, ok, LLVMConstInt(e->i8, i, false), found, "");
+    }
+    return found;
+}
+
+void emit_cpu_pick(Emit *e) {
     if (!e->x86 || !e->features)
         return;
-    LLVMValueRef byte = state_byte(e), fn = new_function(e, "cpu_ok", e->i1, NULL, 0, false);
+    LLVMValueRef byte = state_byte(e), fn = new_function(e, "cpu_pick", e->i8, NULL, 0, false);
+    LLVMValueRef first_number = LLVMConstInt(e->i8, FIRST, false);
     LLVMBasicBlockRef entry = new_block(e, fn, "entry"), first = new_block(e, fn, "first");
     LLVMBasicBlockRef known = new_block(e, fn, "known");
     LLVMPositionBuilderAtEnd(e->b, entry);
@@ -94,14 +103,12 @@ void emit_cpu_check(Emit *e) {
     LLVMSetAlignment(state, 1);
     LLVMBuildCondBr(e->b, LLVMBuildIsNull(e->b, state, ""), first, known);
     LLVMPositionBuilderAtEnd(e->b, known);
-    LLVMBuildRet(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, state, LLVMConstInt(e->i8, YES, false), ""));
+    LLVMBuildRet(e->b, LLVMBuildSub(e->b, state, first_number, ""));
     LLVMPositionBuilderAtEnd(e->b, first);
-    LLVMValueRef ok = probe(e, fn);
-    LLVMValueRef answer =
-        LLVMBuildSelect(e->b, ok, LLVMConstInt(e->i8, YES, false), LLVMConstInt(e->i8, NO, false), "");
-    LLVMValueRef keep = LLVMBuildStore(e->b, answer, byte);
+    LLVMValueRef found = pick(e, fn);
+    LLVMValueRef keep = LLVMBuildStore(e->b, LLVMBuildAdd(e->b, found, first_number, ""), byte);
     LLVMSetOrdering(keep, LLVMAtomicOrderingMonotonic);
     LLVMSetAlignment(keep, 1);
-    LLVMBuildRet(e->b, ok);
-    e->cpu_ok = fn;
+    LLVMBuildRet(e->b, found);
+    e->cpu_pick = fn;
 }

@@ -46,7 +46,7 @@ void add_global_name(const Emit *e, LLVMValueRef what, LLVMTypeRef type, const c
     LLVMAddAlias2(e->mod, type, 0, what, intern_f(e->cx, "%s_%s", e->o->name, suffix));
 }
 
-static LLVMValueRef text(const Emit *e, const char *s) {
+LLVMValueRef const_text(const Emit *e, const char *s) {
     LLVMValueRef g = const_block(e, "text", s, strlen(s) + 1, 1);
     LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
     LLVMSetLinkage(g, LLVMPrivateLinkage);
@@ -88,7 +88,7 @@ static LLVMValueRef tensor(const Emit *e, const ModBuf *b, int dtype) {
         bool used = i < b->type.rank;
         dims[i] = const_i64(e, !used ? 0 : b->type.dim[i].by_n ? -b->type.dim[i].size : b->type.dim[i].size);
     }
-    LLVMValueRef fields[] = {text(e, b->key ? b->key : b->name), const_i32(e, dtype),
+    LLVMValueRef fields[] = {const_text(e, b->key ? b->key : b->name), const_i32(e, dtype),
                              const_i32(e, b->type.rank), LLVMConstArray2(e->i64, dims, CNNRT_MAX_RANK),
                              const_i64(e, type_physical_bytes(&b->type, e->m->batch))};
     return const_struct(e, fields, 5);
@@ -148,8 +148,8 @@ static LLVMValueRef training(const Emit *e, const TrainingCalls *calls) {
         state_tensors(e),
         targets,
         const_global(e, "hyper", LLVMConstArray2(e->f64, hyper, n_hyper)),
-        text(e, o->loss),
-        text(e, o->optimizer),
+        const_text(e, o->loss),
+        const_text(e, o->optimizer),
         const_i64(e, role_elems(m, ROLE_PARAM)),
         const_i64(e, o->n_frozen),
         const_i64(e, (int64_t)backend_state_bytes(m)),
@@ -169,7 +169,7 @@ static LLVMValueRef class_names(const Emit *e) {
         return LLVMConstNull(e->ptr);
     LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n);
     for (uint32_t i = 0; i < n; i++)
-        all[i] = text(e, e->m->classes[i]);
+        all[i] = const_text(e, e->m->classes[i]);
     return const_global(e, "classes", LLVMConstArray2(e->ptr, all, n));
 }
 
@@ -188,8 +188,8 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const Tr
     LLVMValueRef fields[] = {
         const_i32(e, CNNRT_ABI_VERSION),
         const_i32(e, sizeof(cnnrt_model)),
-        text(e, e->o->name),
-        text(e, e->t->cpu),
+        const_text(e, e->o->name),
+        const_text(e, cpu_names(e->cx, e->t, e->o)),
         const_i64(e, (int64_t)e->o->hash),
         const_i64(e, m->batch),
         const_i32(e, m->n_fixed),
@@ -197,16 +197,16 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const Tr
         const_i32(e, n_out),
         const_i32(e, n_params),
         const_i32(e, m->n_classes),
-        const_i32(e, e->weights || !m->const_bytes  ? CNNRT_WEIGHTS_PACKED
-                     : e->o->weights == WEIGHTS_RAW ? CNNRT_WEIGHTS_RAW
-                                                    : 0),
+        const_i32(e, e->weights || !e->weights_bytes ? CNNRT_WEIGHTS_PACKED
+                     : e->o->weights == WEIGHTS_RAW  ? CNNRT_WEIGHTS_RAW
+                                                     : 0),
         inputs,
         outputs,
         params,
         class_names(e),
         const_i64(e, (int64_t)round64(m->work_bytes)),
         const_i64(e, scratch),
-        const_i64(e, m->const_bytes),
+        const_i64(e, e->weights_bytes),
         const_i64(e, (int64_t)round64(m->prepare_bytes) + scratch),
         infer ? infer : none,
         prepare ? prepare : none,

@@ -32,8 +32,6 @@ static void emit_init(Emit *e) {
     LLVMContextSetDiscardValueNames(c, e->kind == EMIT_OBJECT);
     e->mod = LLVMModuleCreateWithNameInContext(e->o->name, c);
     e->b = LLVMCreateBuilderInContext(c);
-    e->x86 = !strncmp(e->t->triple, "x86_64", 6);
-    e->features = e->x86 ? feature_parse(e->t->features) : 0;
     e->i1 = LLVMInt1TypeInContext(c);
     e->i8 = LLVMInt8TypeInContext(c);
     e->i16 = LLVMInt16TypeInContext(c);
@@ -106,7 +104,9 @@ static bool generate(Emit *e, LLVMTargetMachineRef tm, Bytes *out) {
 /* Code of x86-64 reaches large sections anywhere; elsewhere it reaches 4 GB around it. */
 static bool check_reach(const Emit *e) {
     const uint64_t raw = e->o->weights == WEIGHTS_RAW ? backend_raw_offset(e->m, e->m->bufs.len) : 0;
-    const uint64_t weights = e->o->weights == WEIGHTS_PACKED ? (uint64_t)e->m->const_bytes : raw;
+    const CpuVariant *last = &e->variants[e->n_variants - 1];
+    const uint64_t packed = last->weights_offset + (uint64_t)last->m->const_bytes;
+    const uint64_t weights = e->o->weights == WEIGHTS_PACKED ? packed : raw;
     const uint64_t bytes = weights + (is_training(e->m) ? initial_bytes(e->m) : 0);
     if (bytes <= 2 * LARGE_BYTES || !strncmp(e->t->triple, "x86_64", 6))
         return true;
@@ -120,18 +120,27 @@ uint64_t round64(int64_t bytes) {
     return bytes > 0 ? ((uint64_t)bytes + 63) & ~UINT64_C(63) : 0;
 }
 
+static bool emit_code(Emit *e) {
+    for (uint32_t i = 0; i < e->n_variants; i++) {
+        variant_select(e, i);
+        if (!emit_kernels(e))
+            return false;
+        e->variants[i].kernels = e->kernels;
+    }
+    variant_none(e);
+    return emit_entries(e);
+}
+
 bool backend_emit(Context *cx, const LoopModule *m, const Target *t, EmitKind kind, const ObjectOptions *o,
                   Bytes *out) {
-    if (!check_module(cx, m, o))
-        return false;
     llvm_setup();
     Emit e = {.cx = cx, .m = m, .t = t, .o = o, .kind = kind};
     uint32_t errors = cx->diag.errors;
-    if (!check_reach(&e))
+    if (!variants_init(&e) || !check_reach(&e))
         return false;
     emit_init(&e);
     LLVMTargetMachineRef tm = make_machine(&e);
-    bool ok = tm && emit_kernels(&e) && emit_entries(&e) && run_passes(&e, tm) && generate(&e, tm, out);
+    bool ok = tm && emit_code(&e) && run_passes(&e, tm) && generate(&e, tm, out);
     LLVMDisposeBuilder(e.b);
     LLVMDisposeModule(e.mod);
     if (tm)

@@ -10,7 +10,8 @@ static void emit_all(Call *c, const Entry *entry) {
 }
 
 /* infer(n, inputs..., outputs..., weights, work, work_bytes, pool) */
-static LLVMValueRef emit_infer(Emit *e) {
+static LLVMValueRef emit_infer(Emit *e, const void *what) {
+    (void)what;
     const LoopModule *m = e->m;
     uint32_t io = count_bufs(m, MB_IN) + count_bufs(m, MB_OUT);
     LLVMTypeRef *types = NEW_ARRAY(&e->cx->arena, LLVMTypeRef, io + 5);
@@ -84,13 +85,14 @@ static LLVMValueRef raw_parameters(const Emit *e) {
     return const_global(e, "raw", LLVMConstArray2(e->ptr, at, n));
 }
 
-/* prepare(params, weights, weights_bytes, work, work_bytes), on the calling thread */
-static LLVMValueRef emit_prepare(Emit *e) {
+/* prepare(params, weights, weights_bytes, work, work_bytes), on the calling thread; `raw` is NULL or where
+ * the object's own parameters are. */
+static LLVMValueRef emit_prepare(Emit *e, const void *what) {
     const LoopModule *m = e->m;
+    LLVMValueRef raw = (LLVMValueRef)(uintptr_t)what;
     LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->ptr, e->i64};
     Call c = call_begin(e, "prepare", types, 5);
-    LLVMValueRef params = LLVMGetParam(c.fn, 0), weights_bytes = LLVMGetParam(c.fn, 2),
-                 raw = raw_parameters(e);
+    LLVMValueRef params = LLVMGetParam(c.fn, 0), weights_bytes = LLVMGetParam(c.fn, 2);
     c.n = const_i64(e, m->batch);
     c.weights = LLVMGetParam(c.fn, 1);
     c.work = LLVMGetParam(c.fn, 3);
@@ -106,10 +108,10 @@ static LLVMValueRef emit_prepare(Emit *e) {
             c.base[b] = array_item(e, params, i++);
             refuse_null(&c, c.base[b]);
         }
-    if (m->const_bytes) {
+    if (e->weights_bytes) {
         refuse_null(&c, c.weights);
         refuse_unaligned(&c, c.weights, CNNRT_E_WORKSPACE_ALIGN);
-        LLVMValueRef need = const_i64(e, m->const_bytes);
+        LLVMValueRef need = const_i64(e, e->weights_bytes);
         refuse_if(&c, LLVMBuildICmp(e->b, LLVMIntULT, weights_bytes, need, ""), CNNRT_E_WORKSPACE_SIZE);
     }
     check_work(&c, round64(m->prepare_bytes), const_i64(e, 1));
@@ -118,20 +120,25 @@ static LLVMValueRef emit_prepare(Emit *e) {
     return c.fn;
 }
 
+/* Packed weights, a block for each CPU. */
+static void emit_weights(Emit *e) {
+    const CpuVariant *last = &e->variants[e->n_variants - 1];
+    const uint64_t bytes = last->weights_offset + (uint64_t)last->m->const_bytes;
+    if (e->o->weights != WEIGHTS_PACKED || !bytes)
+        return;
+    e->weights = embedded_block(e, WEIGHTS, bytes);
+    add_global_name(e, e->weights, LLVMGlobalGetValueType(e->weights), "weights");
+}
+
 bool emit_entries(Emit *e) {
-    emit_cpu_check(e);
-    if (e->o->weights == WEIGHTS_PACKED && e->m->const_bytes) {
-        e->weights = embedded_block(e, WEIGHTS, (uint64_t)e->m->const_bytes);
-        add_global_name(e, e->weights, LLVMGlobalGetValueType(e->weights), "weights");
-    }
+    emit_cpu_pick(e);
+    emit_cpu_name(e);
+    emit_weights(e);
     LLVMValueRef prepare = NULL;
-    if (e->o->with_prepare) {
-        prepare = emit_prepare(e);
-        add_global_name(e, prepare, LLVMGlobalGetValueType(prepare), "prepare_raw");
-    }
+    if (e->o->with_prepare)
+        prepare = emit_public(e, "prepare", "prepare_raw", emit_prepare, raw_parameters(e));
     if (is_training(e->m))
         return emit_training(e, prepare);
-    LLVMValueRef infer = emit_infer(e);
-    add_global_name(e, infer, LLVMGlobalGetValueType(infer), "infer");
+    LLVMValueRef infer = emit_public(e, "infer", "infer", emit_infer, NULL);
     return emit_descriptor(e, emit_uniform(e, infer), prepare, NULL);
 }

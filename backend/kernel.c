@@ -279,7 +279,7 @@ bool emit_kernels(Emit *e) {
         LLVMTypeRef *types = NEW_ARRAY(&e->cx->arena, LLVMTypeRef, np + 4);
         for (uint32_t p = 0; p < np + 4; p++)
             types[p] = p == np || p == np + 2 ? e->i64 : e->ptr;
-        const char *name = intern_f(e->cx, "k.%s", m->kernels.data[i]->name);
+        const char *name = intern_f(e->cx, "k.%s%s", m->kernels.data[i]->name, e->suffix);
         e->kernels[i] = new_function(e, name, e->nothing, types, np + 4, false);
         if (!emit_kernel(e, i))
             return false;

@@ -14,9 +14,22 @@ void llvm_setup(void);
 /* Whether LLVM schedules machine code: said once a process, for its first target. */
 void llvm_schedule_for(const Target *t);
 
+/* The code for one CPU. */
+typedef struct CpuVariant {
+    const LoopModule *m; /* with the sizes of workspaces that hold for all CPUs */
+    const Target *t;
+    FeatureSet features;
+    LLVMValueRef *kernels;
+    uint64_t weights_offset; /* of its block among the embedded ones */
+    const char *suffix;      /* of its functions' names; "" where there is one CPU */
+} CpuVariant;
+
 /* The module under construction. */
 typedef struct Emit {
     Context *cx;
+    CpuVariant *variants; /* best CPU first */
+    uint32_t n_variants;
+    /* Of the variant that is being emitted. */
     const LoopModule *m;
     const Target *t;
     const ObjectOptions *o;
@@ -31,7 +44,11 @@ typedef struct Emit {
     uint32_t **param_align; /* of each kernel's parameters: what all calls guarantee, in bytes */
     LLVMValueRef weights;   /* the embedded block, or NULL */
     LLVMValueRef initial;   /* training: what the state begins as, or NULL */
-    LLVMValueRef cpu_ok;    /* the CPU check, or NULL where the baseline is enough */
+    LLVMValueRef cpu_pick;  /* the CPU check, or NULL where the baseline is enough: the number of a variant,
+                               or how many there are when this machine runs none */
+    int64_t weights_bytes;  /* of the largest packed block */
+    uint64_t weights_offset;
+    const char *suffix;
 } Emit;
 
 /* A pointer that is a prefix of an access: buffer plus the first terms of its index. */
@@ -150,7 +167,20 @@ uint32_t *state_order(const LoopModule *m);
 /* The counter of that key, or NULL. */
 const ModBuf *find_counter(const LoopModule *m, const char *key);
 /* cpu.c */
-void emit_cpu_check(Emit *e);
+void emit_cpu_pick(Emit *e);
+/* variants.c */
+/* The module with the sizes that hold for all CPUs. */
+LoopModule common_module(const LoopModule *m, const ObjectOptions *o);
+/* "x86-64-v4,x86-64-v3" */
+const char *cpu_names(Context *cx, const Target *t, const ObjectOptions *o);
+bool variants_init(Emit *e);
+void variant_select(Emit *e, uint32_t i);
+/* What stands in the object once: as for the first CPU. */
+void variant_none(Emit *e);
+typedef LLVMValueRef EmitBody(Emit *e, const void *what);
+/* An entry point under its global name: its body, or one a CPU and a function that picks. */
+LLVMValueRef emit_public(Emit *e, const char *name, const char *global, EmitBody *body, const void *what);
+void emit_cpu_name(Emit *e);
 /* The calls of the descriptor, over arrays of pointers. */
 typedef struct TrainingCalls {
     LLVMValueRef state_init, train_step, zero_grad, backward, apply, eval;
@@ -159,6 +189,7 @@ typedef struct TrainingCalls {
 bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const TrainingCalls *training);
 /* A constant of these bytes, or of zeros when data is NULL. */
 LLVMValueRef const_block(const Emit *e, const char *name, const void *data, size_t bytes, uint32_t align);
+LLVMValueRef const_text(const Emit *e, const char *s);
 LLVMValueRef const_global(const Emit *e, const char *name, LLVMValueRef value);
 /* WEIGHTS or INITIAL, in a section of its own; and its address, in the function being built. */
 LLVMValueRef embedded_block(const Emit *e, const char *what, uint64_t bytes);

@@ -106,8 +106,9 @@ bool emit_parallel(Fn *f, const Stmt *s) {
     LLVMTypeRef type = args_type(e, np);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
     bool ok;
-    LLVMValueRef body = emit_body(f, s, intern_f(e->cx, "k.%s.body%u", f->k->name, part), &ok);
-    LLVMValueRef task = emit_task(e, np, type, body, intern_f(e->cx, "k.%s.task%u", f->k->name, part));
+    LLVMValueRef body = emit_body(f, s, intern_f(e->cx, "k.%s.body%u%s", f->k->name, part, e->suffix), &ok);
+    LLVMValueRef task =
+        emit_task(e, np, type, body, intern_f(e->cx, "k.%s.task%u%s", f->k->name, part, e->suffix));
     LLVMPositionBuilderAtEnd(e->b, here);
     LLVMValueRef args = entry_alloca(f, type, 0);
     LLVMValueRef rest[] = {f->n, f->scratch, f->stride};

@@ -39,8 +39,15 @@ static int cpu_level(const char *cpu) {
     return 0;
 }
 
-static bool unknown_cpu(Context *cx, const char *cpu) {
+static bool not_of_target(Context *cx, const char *cpu, const Target *t) {
+    return diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"%s\" is not a CPU of target \"%s\"", cpu,
+                      t->triple);
+}
+
+static bool unknown_cpu(Context *cx, const char *cpu, const Target *t) {
     const char *names[CPU_COUNT];
+    if (!strcmp(cpu, "generic"))
+        return not_of_target(cx, cpu, t);
     for (int i = 0; i < CPU_COUNT; i++)
         names[i] = cpu_levels[i].name;
     diag_error(&cx->diag, DIAG_TARGET, NULL, "unknown CPU \"%s\"", cpu);
@@ -106,7 +113,7 @@ static bool x86_target(Context *cx, const char *cpu, const char *features, Targe
     } else {
         int level = cpu_level(cpu);
         if (!level)
-            return unknown_cpu(cx, cpu);
+            return unknown_cpu(cx, cpu, t);
         set = feature_level(level);
         t->cpu = intern(cx, !strcmp(cpu, "x86-64-v1") ? "x86-64" : cpu); /* which LLVM does not know */
     }
@@ -118,6 +125,8 @@ static bool x86_target(Context *cx, const char *cpu, const char *features, Targe
 }
 
 static bool arm_target(Context *cx, const char *cpu, const char *features, Target *t) {
+    if (cpu_level(cpu))
+        return not_of_target(cx, cpu, t);
     if (strcmp(cpu, "generic") && strcmp(cpu, "native"))
         return diag_error(&cx->diag, DIAG_TARGET, NULL, "unknown CPU \"%s\": aarch64 has only \"generic\"",
                           cpu);
@@ -160,7 +169,7 @@ bool backend_runs_here(Context *cx, const Target *t) {
     return same;
 }
 
-bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out) {
+static bool find_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out) {
     llvm_setup();
     char *host = LLVMGetDefaultTargetTriple();
     *out = (Target){.l1_bytes = 32 << 10, .l2_bytes = 512 << 10, .l3_bytes = 8 << 20};
@@ -175,10 +184,62 @@ bool backend_target(Context *cx, const char *triple, const char *cpu, const char
                          "such as x86_64-linux-gnu and aarch64-linux-gnu");
     }
     if (x86 && !strcmp(cpu, "native") && !host_x86)
-        return diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"native\" is not a CPU of target \"%s\"",
-                          out->triple);
-    if (!(x86 ? x86_target(cx, cpu, features, out) : arm_target(cx, cpu, features, out)))
+        return not_of_target(cx, cpu, out);
+    return x86 ? x86_target(cx, cpu, features, out) : arm_target(cx, cpu, features, out);
+}
+
+bool backend_target(Context *cx, const char *triple, const char *cpu, const char *features, Target *out) {
+    if (!find_target(cx, triple, cpu, features, out))
         return false;
     llvm_schedule_for(out);
+    return true;
+}
+
+/* ---- Several CPUs ---- */
+
+/* Put a target among those before it: CPUs differ by levels, so of two one has all features of the other. */
+static bool insert_target(Context *cx, TargetList *list, const Target *t) {
+    const FeatureSet set = feature_parse(t->features);
+    uint32_t at = list->len;
+    for (; at > 0; at--) {
+        const Target *before = &list->data[at - 1];
+        const FeatureSet other = feature_parse(before->features);
+        if (other == set) {
+            diag_error(&cx->diag, DIAG_TARGET, NULL, "CPUs \"%s\" and \"%s\" have the same features",
+                       before->cpu, t->cpu);
+            return diag_hint(&cx->diag, "one of them would never be picked: leave it out of the list");
+        }
+        if ((other & set) == set)
+            break;
+        list->data[at] = *before;
+    }
+    list->data[at] = *t;
+    list->len++;
+    return true;
+}
+
+bool backend_targets(Context *cx, const char *triple, const char *cpus, const char *features,
+                     TargetList *out) {
+    *out = (TargetList){0};
+    if (!strchr(cpus, ','))
+        return backend_target(cx, triple, cpus, features, &out->data[out->len++]);
+    for (;; cpus++) {
+        const size_t n = strcspn(cpus, ",");
+        const char *cpu = intern_n(cx, cpus, n);
+        Target t;
+        if (out->len == MAX_CPUS)
+            return diag_error(&cx->diag, DIAG_TARGET, NULL, "an object holds code for %d CPUs at most",
+                              MAX_CPUS);
+        if (!strcmp(cpu, "native")) {
+            diag_error(&cx->diag, DIAG_TARGET, NULL, "CPU \"native\" is whatever this machine is");
+            return diag_hint(&cx->diag, "a list of CPUs names them, such as x86-64-v2,x86-64-v3,x86-64-v4");
+        }
+        if (!find_target(cx, triple, cpu, features, &t) || !insert_target(cx, out, &t))
+            return false;
+        cpus += n;
+        if (!*cpus)
+            break;
+    }
+    llvm_schedule_for(&out->data[0]); /* the widest */
     return true;
 }

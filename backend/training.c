@@ -46,7 +46,8 @@ static void emit_entry(Call *c, const char *name) {
 }
 
 /* name(n, inputs..., targets..., loss, outputs..., state, [hyper], weights, work, work_bytes, pool) */
-static LLVMValueRef emit_work(Emit *e, const Work *w) {
+static LLVMValueRef emit_work(Emit *e, const void *what) {
+    const Work *w = what;
     const LoopModule *m = e->m;
     uint32_t io = count_bufs(m, MB_IN) + count_bufs(m, MB_OUT), at = io + 1, n = at + 5 + w->hyper;
     LLVMTypeRef *types = NEW_ARRAY(&e->cx->arena, LLVMTypeRef, n);
@@ -73,12 +74,12 @@ static LLVMValueRef emit_work(Emit *e, const Work *w) {
     if (w->eval)
         emit_entry(&c, "eval");
     call_return(&c, CNNRT_OK);
-    add_global_name(e, c.fn, LLVMGlobalGetValueType(c.fn), w->name);
     return c.fn;
 }
 
 /* apply(state, hyper, work, work_bytes, pool) */
-static LLVMValueRef emit_apply(Emit *e) {
+static LLVMValueRef emit_apply(Emit *e, const void *what) {
+    (void)what;
     LLVMTypeRef types[] = {e->ptr, e->ptr, e->ptr, e->i64, e->ptr};
     Call c = call_begin(e, "apply", types, 5);
     c.n = const_i64(e, e->m->batch);
@@ -93,7 +94,6 @@ static LLVMValueRef emit_apply(Emit *e) {
     check_work(&c, round64(e->m->work_bytes), check_pool(&c));
     emit_entry(&c, "apply");
     call_return(&c, CNNRT_OK);
-    add_global_name(e, c.fn, LLVMGlobalGetValueType(c.fn), "apply");
     return c.fn;
 }
 
@@ -124,7 +124,7 @@ static LLVMValueRef emit_arrays(Emit *e, const Work *w) {
     const LoopModule *m = e->m;
     uint32_t n_targets = count_targets(m), n_in = count_bufs(m, MB_IN) - n_targets,
              n_out = count_bufs(m, MB_OUT) - 1;
-    LLVMValueRef call = emit_work(e, w);
+    LLVMValueRef call = emit_public(e, w->name, w->name, emit_work, w);
     uint32_t n = 10 + w->hyper, at = 1;
     LLVMTypeRef types[11];
     for (uint32_t i = 0; i < n; i++)
@@ -150,7 +150,7 @@ bool emit_training(Emit *e, LLVMValueRef prepare) {
     calls.train_step = emit_arrays(e, &train_step);
     calls.zero_grad = emit_zero_grad(e);
     calls.backward = emit_arrays(e, &backward);
-    calls.apply = emit_apply(e);
+    calls.apply = emit_public(e, "apply", "apply", emit_apply, NULL);
     calls.eval = emit_arrays(e, &eval);
     return emit_descriptor(e, NULL, prepare, &calls);
 }

@@ -22,16 +22,19 @@ bool compile_import(Compile *c) {
     const Options *o = c->o;
     const double start = watch_now();
     c->watch = watch_new(c->cx, o, c->needs_loops);
-    if (!backend_target(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->target) ||
-        (runs_code(o) && !backend_runs_here(c->cx, &c->target)))
+    if (!backend_targets(c->cx, o->target, o->cpu ? o->cpu : "native", o->features, &c->targets))
+        return false;
+    c->target = c->targets.data[0];
+    if (runs_code(o) && !backend_runs_here(c->cx, &c->target))
         return false;
     const bool ok = (is_loop_module(c->cx, o->model) ? import_loops(c) : import_graph(c)) && check_batch(c);
     watch_time(&c->watch, "(import)", watch_now() - start);
     return ok;
 }
 
-bool compile_passes(Compile *c) {
-    c->unit = (Unit){.cx = c->cx, .target = &c->target, .graph = c->source, .loops = c->loaded};
+/* The pipeline for one target. */
+static bool run_passes(Compile *c, const Target *t) {
+    c->unit = (Unit){.cx = c->cx, .target = t, .graph = c->source, .loops = c->loaded};
     c->unit.keep_all = c->keep_all;
     c->unit.exact = c->o->math && !strcmp(c->o->math, "exact");
     c->unit.train = c->recipe ? &c->recipe->train : NULL;
@@ -43,7 +46,36 @@ bool compile_passes(Compile *c) {
                                      .hook = watch_pass,
                                      .hook_arg = &c->watch};
     bool stopped;
-    if (!watch_start(&c->watch, &c->unit) || !passes_run(&c->unit, &options, &stopped) || c->watch.failed)
+    return watch_start(&c->watch, &c->unit) && passes_run(&c->unit, &options, &stopped) && !c->watch.failed;
+}
+
+/* What an object's callers are told to bring holds for all its CPUs, and may be more than any one needs. */
+static bool check_budget(const Compile *c) {
+    const int64_t budget = c->recipe ? c->recipe->train.memory_budget : 0;
+    int64_t work = c->loops->work_bytes, scratch = c->loops->scratch_bytes;
+    for (uint32_t i = 0; i + 1 < c->targets.len; i++) {
+        const LoopModule *m = c->others[i].m;
+        work = m->work_bytes > work ? m->work_bytes : work;
+        scratch = m->scratch_bytes > scratch ? m->scratch_bytes : scratch;
+    }
+    return !budget || work + scratch <= budget ||
+           diag_error(&c->cx->diag, DIAG_MEMORY_BUDGET, NULL,
+                      "a workspace for all CPUs takes %lld bytes, more than the budget of %lld",
+                      (long long)(work + scratch), (long long)budget);
+}
+
+/* The other targets of a list, for which an object is wanted, or what it would be. */
+static bool other_passes(Compile *c) {
+    for (uint32_t i = 1; i < c->targets.len; i++) {
+        if (!run_passes(c, &c->targets.data[i]))
+            return false;
+        c->others[i - 1] = (ObjectCpu){c->unit.loops, &c->targets.data[i]};
+    }
+    return c->targets.len == 1 || check_budget(c);
+}
+
+bool compile_passes(Compile *c) {
+    if (!run_passes(c, &c->target))
         return false;
     if (c->o->stop_after && !c->watch.stopped)
         return diag_error(&c->cx->diag, DIAG_PASS_LIST, NULL,
@@ -52,7 +84,7 @@ bool compile_passes(Compile *c) {
     c->graph = c->unit.graph ? c->unit.graph : c->watch.graph;
     c->chain = c->watch.chain;
     c->loops = c->unit.loops;
-    return true;
+    return other_passes(c);
 }
 
 bool compile_object(Compile *c) {
@@ -63,8 +95,12 @@ bool compile_object(Compile *c) {
     const WeightsPlace place = c->o->external_weights                      ? WEIGHTS_OUTSIDE
                                : c->o->pack && !strcmp(c->o->pack, "load") ? WEIGHTS_RAW
                                                                            : WEIGHTS_PACKED;
-    c->object = (ObjectOptions){
-        .name = c->name, .hash = model_hash(c), .weights = place, .with_prepare = place != WEIGHTS_PACKED};
+    c->object = (ObjectOptions){.name = c->name,
+                                .hash = model_hash(c),
+                                .weights = place,
+                                .with_prepare = place != WEIGHTS_PACKED,
+                                .others = c->others,
+                                .n_others = c->targets.len - 1};
     if (c->recipe)
         c->object.training = training_options(c);
     if (!c->needs_code)
@@ -188,6 +224,9 @@ static Graph *parameters_of(Context *cx, const LoopModule *m) {
 static bool import_loops(Compile *c) {
     const Options *o = c->o;
     FileData file;
+    if (c->targets.len > 1)
+        return diag_error(&c->cx->diag, DIAG_TARGET, &(Loc){.file = o->model},
+                          "loop IR has been made for one CPU: --cpu takes no list here");
     if (!file_read(c->cx, o->model, TEXT_LIMIT, &file))
         return false;
     c->loaded = loops_parse(c->cx, o->model, file.data, file.size);

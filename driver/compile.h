@@ -20,17 +20,19 @@ typedef struct Compile {
     bool keep_all;      /* every value of `infer` can be read in the workspace after a call */
     /* What there is, in the order of its making. */
     const Recipe *recipe; /* NULL: inference */
-    Target target;
-    Graph *source;      /* as imported; NULL when MODEL is loop IR */
-    LoopModule *loaded; /* MODEL is loop IR */
-    Graph *parameters;  /* with loaded: its raw parameters, as a graph without nodes */
-    Weights weights;    /* of the parameters of source, else of parameters */
-    const char *name;   /* C identifier */
+    TargetList targets;   /* best CPU first */
+    Target target;        /* the first of them */
+    Graph *source;        /* as imported; NULL when MODEL is loop IR */
+    LoopModule *loaded;   /* MODEL is loop IR */
+    Graph *parameters;    /* with loaded: its raw parameters, as a graph without nodes */
+    Weights weights;      /* of the parameters of source, else of parameters */
+    const char *name;     /* C identifier */
     Watch watch;
     Unit unit;
     Graph *graph;       /* the last graph before lowering, or NULL */
     const Graph *chain; /* training: its graphs as autodiff made them, else as the file has them; or NULL */
     LoopModule *loops;  /* NULL when the pipeline ended before */
+    ObjectCpu others[MAX_CPUS - 1]; /* the same for the other targets */
     ObjectOptions object;
     Bytes code;    /* the object file */
     bool internal; /* the fault is ours */

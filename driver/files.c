@@ -142,18 +142,24 @@ static void summary_sizes(const Compile *c) {
     fprintf(stderr, ", workspace %s", size_text(cx, (double)(m->work_bytes + m->scratch_bytes)));
 }
 
-/* One line that says what was made, and for which machine. */
+static void summary_target(const Target *t, const char *before) {
+    const char *f = t->features ? t->features : "";
+    const char *simd = strstr(f, "+avx512f") ? "avx512f"
+                       : strstr(f, "+avx2")  ? "avx2"
+                       : strstr(f, "+avx")   ? "avx"
+                       : strstr(f, "+neon")  ? "neon"
+                                             : "baseline";
+    fprintf(stderr, "%s%s (%s%s)", before, t->cpu, simd, t->has_fma ? ", fma" : "");
+}
+
+/* One line that says what was made, and for which machines. */
 static void summary(const Compile *c, const FileOut *files, uint32_t n) {
     fprintf(stderr, "wrote ");
     for (uint32_t i = 0; i < n; i++)
         fprintf(stderr, "%s%s", i ? ", " : "", files[i].path);
     if (c->code.data) {
-        const char *f = c->target.features ? c->target.features : "";
-        const char *simd = strstr(f, "+avx512f") ? "avx512f"
-                           : strstr(f, "+avx2")  ? "avx2"
-                           : strstr(f, "+avx")   ? "avx"
-                                                 : "baseline";
-        fprintf(stderr, " for %s (%s%s)", c->target.cpu, simd, c->target.has_fma ? ", fma" : "");
+        for (uint32_t i = 0; i < c->targets.len; i++)
+            summary_target(&c->targets.data[i], i ? ", " : " for ");
         summary_sizes(c);
     }
     fprintf(stderr, "\n");

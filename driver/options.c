@@ -75,7 +75,8 @@ static const OptRow rows[] = {
     {"target", 0, OPT_TEXT, AT(target), ON_ALL, 0, 0, "TRIPLE",
      "LLVM's target triple (default: this machine)"},
     {"cpu", 0, OPT_TEXT, AT(cpu), ON_ALL, 0, 0, "CPU",
-     "native (default), x86-64-v1 to x86-64-v4, or one of LLVM's CPU names"},
+     "native (default), x86-64-v1 to x86-64-v4, or one of LLVM's CPU names; a comma list: one object for "
+     "all"},
     {"features", 0, OPT_TEXT, AT(features), ON_ALL, 0, 0, "LIST",
      "+avx2,-fma: changes to the CPU's features"},
     {"math", 0, OPT_TEXT, AT(math), ON_ALL, 0, 0, "KIND",
@@ -373,6 +374,18 @@ static int check_evaluate(Context *cx, const Options *o) {
     return STATUS_OK;
 }
 
+/* Several CPUs are in an object; IR, and what runs in this process, is of one. */
+static int check_cpus(const Options *o) {
+    const bool *e = o->emits;
+    if (!o->cpu || !strchr(o->cpu, ','))
+        return STATUS_OK;
+    if (o->command != CMD_COMPILE && o->command != CMD_INFO)
+        return usage_error(o->command, "--cpu takes a list only where an object is made: one CPU here");
+    if (options_print(o) || o->stop_after || e[EMIT_FILE_GRAPH] || e[EMIT_FILE_LOOPS] || e[EMIT_FILE_DOT])
+        return usage_error(o->command, "IR is that of one CPU: --cpu takes no list here");
+    return STATUS_OK;
+}
+
 static int check(Context *cx, Options *o) {
     if (o->help || o->version || o->list_passes || o->explain)
         return STATUS_OK;
@@ -400,7 +413,9 @@ static int check(Context *cx, Options *o) {
         return usage_error(o->command, "which --data?");
     if (o->weights && o->init_seed >= 0)
         return usage_error(o->command, "--weights and --init-seed exclude each other");
-    const int status = parse_emit(cx, o);
+    int status = parse_emit(cx, o);
+    if (!status)
+        status = check_cpus(o);
     return status ? status : check_passes(cx, o);
 }
 

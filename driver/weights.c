@@ -10,8 +10,7 @@ static void *aligned_block(Context *cx, int64_t size) {
 }
 
 /* The module with nothing but `prepare` and the kernels it calls. */
-static LoopModule *prepare_alone(const Compile *c, const Entry *prepare) {
-    const LoopModule *m = c->loops;
+static LoopModule *prepare_alone(const Compile *c, const LoopModule *m, const Entry *prepare) {
     LoopModule *alone = NEW(&c->cx->arena, LoopModule);
     *alone = *m;
     memset(&alone->kernels, 0, sizeof alone->kernels);
@@ -39,8 +38,7 @@ const float *weights_find(const Compile *c, const char *key) {
 }
 
 /* The arguments of prepare: raw parameters in the module's order. NULL after a diagnostic. */
-static const void **raw_parameters(Compile *c) {
-    const LoopModule *m = c->loops;
+static const void **raw_parameters(Compile *c, const LoopModule *m) {
     const void **raw = NEW_ARRAY(&c->cx->arena, const void *, m->bufs.len + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->bufs.len; i++) {
@@ -57,10 +55,9 @@ static const void **raw_parameters(Compile *c) {
 }
 
 /* `prepare` runs here before anything is written, so a slip in a file's loop would hang the compiler. */
-static bool check_work(const Compile *c) {
+static bool check_work(const Compile *c, const LoopModule *m, const Entry *prepare) {
     const double limit = 0x1p40; /* far above what packing gigabytes of weights needs */
-    const Entry *prepare = loops_entry(c->loops, "prepare");
-    return !prepare || loops_most_work(c->loops, prepare) <= limit ||
+    return loops_most_work(m, prepare) <= limit ||
            diag_error(
                &c->cx->diag, DIAG_LOOP_SIZE, &(Loc){.file = c->o->model},
                "packing the weights may take more than 2^40 statements: see the loops that @prepare calls");
@@ -68,7 +65,7 @@ static bool check_work(const Compile *c) {
 
 /* Run prepare on raw weights; `block` gets the packed ones. */
 static bool run_prepare(Compile *c, LoopModule *alone, void *block) {
-    const void **raw = raw_parameters(c);
+    const void **raw = raw_parameters(c, alone);
     Target host;
     Bytes code;
     const ObjectOptions options = {.name = c->name, .with_prepare = true};
@@ -92,21 +89,32 @@ static bool run_prepare(Compile *c, LoopModule *alone, void *block) {
 }
 
 /* Pack them to where they stand in the object. */
-static bool embed_packed(Compile *c, unsigned char *block) {
-    const LoopModule *m = c->loops;
+static bool embed_packed(Compile *c, LoopModule *m, unsigned char *block) {
     for (uint32_t i = 0; i < m->bufs.len; i++) {
         const ModBuf *b = &m->bufs.data[i];
         if (b->kind == MB_CONST && b->data && b->offset >= 0)
             memcpy(block + b->offset, b->data, (size_t)type_physical_bytes(&b->type, m->batch));
     }
-    const Entry *prepare = loops_entry(c->loops, "prepare");
+    const Entry *prepare = loops_entry(m, "prepare");
     return !prepare || !prepare->steps.len ||
-           (check_work(c) && run_prepare(c, prepare_alone(c, prepare), block));
+           (check_work(c, m, prepare) && run_prepare(c, prepare_alone(c, m, prepare), block));
+}
+
+/* A block for each CPU. */
+static bool embed_all_packed(Compile *c, unsigned char *block) {
+    bool ok = embed_packed(c, c->loops, block);
+    LoopModule *before = c->loops;
+    for (uint32_t i = 0; i + 1 < c->targets.len && ok; i++) {
+        block += (before->const_bytes + 63) & ~INT64_C(63);
+        before = c->others[i].m;
+        ok = embed_packed(c, before, block);
+    }
+    return ok;
 }
 
 static bool embed_raw(Compile *c, unsigned char *block) {
     const LoopModule *m = c->loops;
-    const void **raw = raw_parameters(c);
+    const void **raw = raw_parameters(c, m);
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->bufs.len && raw; i++)
         if (m->bufs.data[i].kind == MB_PARAM)
@@ -117,5 +125,5 @@ static bool embed_raw(Compile *c, unsigned char *block) {
 
 bool weights_embed(Compile *c) {
     unsigned char *block = backend_object_weights(c->code);
-    return !block || (c->object.weights == WEIGHTS_RAW ? embed_raw(c, block) : embed_packed(c, block));
+    return !block || (c->object.weights == WEIGHTS_RAW ? embed_raw(c, block) : embed_all_packed(c, block));
 }

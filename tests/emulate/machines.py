@@ -3,7 +3,8 @@
 change no bit.
 
     machines.py levels      x86-64-v1 to v4: each on a CPU that has no more than that, v4 on this one if it can
-    machines.py aarch64     with a runtime that cmake builds by the cross compiler"""
+    machines.py aarch64     with a runtime that cmake builds by the cross compiler
+    machines.py dispatch    one object for several CPUs: which code runs where, with the bits of an object for that one"""
 
 import copy
 import json
@@ -62,14 +63,14 @@ def resnet(directory):
     """(module, model, weights) as common.net has them."""
     module = randomise(SmallResNet(), 3)
     base = os.path.join(directory, "resnet")
-    export_torch.export(module, torch.randn(1, 3, 32, 32), base)
+    export_torch.export(module, torch.randn(1, 3, 16, 16), base)
     return module, base + ".json", base + ".safetensors"
 
 
 def infers(machine, directory, name, n=1):
     module, path, weights = resnet(directory) if name == "resnet" else net(name, directory)
     torch.manual_seed(2)
-    x = torch.rand(n, *(NETS[name][1] if name in NETS else [3, 32, 32]))
+    x = torch.rand(n, *(NETS[name][1] if name in NETS else [3, 16, 16]))
     arguments = [path, "--weights", weights, "--batch", str(n), "--input-shape",
                  "image=" + "x".join(map(str, x.shape[1:]))]
     base = os.path.join(directory, name)
@@ -127,7 +128,7 @@ def compare(state, tensors, module, where):
 def trained_nets():
     torch.manual_seed(11)
     return (("simplecnn", SimpleCNN(), [1, 28, 28]), ("lenet5", LogitLeNet5(), [1, 28, 28]),
-            ("resnet", SmallResNet(), [3, 32, 32]))
+            ("resnet", SmallResNet(), [3, 16, 16]))
 
 
 # ---- The machines ----
@@ -187,10 +188,51 @@ def aarch64(directory):
         trains(machine, directory, name, module, shape)
 
 
+# ---- One object for several CPUs ----
+
+LISTED = ["x86-64-v2", "x86-64-v4", "x86-64-v3"]
+E_CPU = 5
+
+
+def dispatch(directory):
+    """Embedded weights, weights packed where they run from a file or the object, training."""
+    lenet5 = os.path.join(ROOT, "examples", "lenet5", "lenet5")
+    small = os.path.join(directory, "small")
+    export_torch.export(randomise(SmallResNet(), 3), torch.randn(1, 3, 16, 16), small)
+    x = as_bytes(torch.rand(2, 1, 28, 28))
+    steps = as_bytes(torch.randn(3, 3, 16, 16)) + as_bytes(torch.tensor([1, 2, 3]))
+    net_ = [lenet5 + ".json", "--batch", "2"]
+    dispatched(directory, "embedded", net_, 2, x)
+    dispatched(directory, "outside", net_ + ["--external-weights"], 2, x, lenet5 + ".safetensors")
+    dispatched(directory, "trained", [small + ".json", "--train", "--batch", "3"], 3, steps)
+
+
+def dispatched(directory, name, arguments, n, data, *weights):
+    base = os.path.join(directory, name)
+    several = Machine(["--cpu", ",".join(LISTED)])
+    several.build(base, arguments, "-DPICKED=net_cpu")
+    where = [("none", [tool("qemu-x86_64"), "-cpu", "core2duo"])]
+    where += [(cpu, ["qemu-x86_64", "-cpu", QEMU_CPU[cpu]]) for cpu in ("x86-64-v2", "x86-64-v3")]
+    where += [("x86-64-v4", [])] if "x86-64-v4" in cpus() else []
+    for cpu, command in where:
+        several.command = command
+        got, lines = several.call(base, n, data, *weights)
+        check(lines[0] == cpu, "%s: code for %s ran in place of %s" % (name, lines[0], cpu))
+        if cpu == "none":
+            check(got == E_CPU, "%s: status %s without any of the CPUs" % (name, got))
+            continue
+        one = Machine(["--cpu", cpu], command)
+        one.build(base + "_one", arguments)
+        want, _ = one.call(base + "_one", n, data, *weights)
+        check(isinstance(got, bytes), "%s, %s: status %s" % (name, cpu, got))
+        check(got == want, "%s, %s: other bits than the object for that CPU alone" % (name, cpu))
+        print("%s: %s runs, with its own bits" % (name, cpu))
+
+
 def main():
     torch.set_num_threads(1)
     with workplace() as directory:
-        {"levels": levels, "aarch64": aarch64}[sys.argv[1]](directory)
+        {"levels": levels, "aarch64": aarch64, "dispatch": dispatch}[sys.argv[1]](directory)
 
 
 if __name__ == "__main__":
