@@ -49,19 +49,23 @@ static bool run_passes(Compile *c, const Target *t) {
     return watch_start(&c->watch, &c->unit) && passes_run(&c->unit, &options, &stopped) && !c->watch.failed;
 }
 
-/* What an object's callers are told to bring holds for all its CPUs, and may be more than any one needs. */
-static bool check_budget(const Compile *c) {
-    const int64_t budget = c->recipe ? c->recipe->train.memory_budget : 0;
+int64_t compile_workspace(const Compile *c) {
     int64_t work = c->loops->work_bytes, scratch = c->loops->scratch_bytes;
     for (uint32_t i = 0; i + 1 < c->targets.len; i++) {
         const LoopModule *m = c->others[i].m;
         work = m->work_bytes > work ? m->work_bytes : work;
         scratch = m->scratch_bytes > scratch ? m->scratch_bytes : scratch;
     }
-    return !budget || work + scratch <= budget ||
+    return work + scratch;
+}
+
+/* What holds for all CPUs may be more than any one of them needs. */
+static bool check_budget(const Compile *c) {
+    const int64_t budget = c->recipe ? c->recipe->train.memory_budget : 0, needed = compile_workspace(c);
+    return !budget || needed <= budget ||
            diag_error(&c->cx->diag, DIAG_MEMORY_BUDGET, NULL,
                       "a workspace for all CPUs takes %lld bytes, more than the budget of %lld",
-                      (long long)(work + scratch), (long long)budget);
+                      (long long)needed, (long long)budget);
 }
 
 /* The other targets of a list, for which an object is wanted, or what it would be. */
@@ -71,7 +75,7 @@ static bool other_passes(Compile *c) {
             return false;
         c->others[i - 1] = (ObjectCpu){c->unit.loops, &c->targets.data[i]};
     }
-    return c->targets.len == 1 || check_budget(c);
+    return c->targets.len == 1 || !c->loops || check_budget(c);
 }
 
 bool compile_passes(Compile *c) {

@@ -47,6 +47,8 @@ bool compile_all(Compile *c);
 
 /* The command: compile and write the files asked for. An exit status. */
 int compile_main(Context *cx, const Options *o);
+/* Bytes of workspace that an object's callers bring for one thread: enough for each of its CPUs. */
+int64_t compile_workspace(const Compile *c);
 /* The model's name as its file has it; `name` is that made an identifier. */
 const char *compile_model_name(const Compile *c);
 /* STATUS_INPUT or STATUS_INTERNAL, for a compilation that failed. */

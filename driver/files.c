@@ -139,7 +139,7 @@ static void summary_sizes(const Compile *c) {
             outside ? "outside" : size_text(cx, (double)sizes.weights));
     if (c->recipe)
         fprintf(stderr, ", state %s", size_text(cx, (double)backend_state_bytes(m)));
-    fprintf(stderr, ", workspace %s", size_text(cx, (double)(m->work_bytes + m->scratch_bytes)));
+    fprintf(stderr, ", workspace %s", size_text(cx, (double)compile_workspace(c)));
 }
 
 static void summary_target(const Target *t, const char *before) {

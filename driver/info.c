@@ -150,9 +150,8 @@ static double ratio(const LoopModule *m) {
     return m->live_bytes ? (double)m->work_bytes / (double)m->live_bytes : 1;
 }
 
-static void print_memory(const Compile *c, Arena *a) {
-    const LoopModule *m = c->loops;
-    printf("%sfor %s, batch %lld: %u kernels; ", c->source || is_training(c) ? "\n" : "", c->target.cpu,
+static void print_memory(const Compile *c, const LoopModule *m, const char *cpu, Arena *a) {
+    printf("%sfor %s, batch %lld: %u kernels; ", c->source || is_training(c) ? "\n" : "", cpu,
            (long long)m->batch, m->kernels.len);
     if (is_training(c))
         printf("%u steps in a training step, %u in an evaluation, %u to pack what is frozen\n",
@@ -165,6 +164,24 @@ static void print_memory(const Compile *c, Arena *a) {
         info_training_workspace(m, a);
     printf("scratch     %12s bytes a thread\n", info_grouped(a, m->scratch_bytes));
     printf("weights     %12s bytes, packed\n", info_grouped(a, m->const_bytes));
+}
+
+/* Each CPU's, then what an object for all of them asks of its callers. */
+static void print_all_memory(const Compile *c, Arena *a) {
+    const LoopModule *m = c->loops;
+    int64_t work = m->work_bytes, scratch = m->scratch_bytes, weights = m->const_bytes;
+    print_memory(c, m, c->target.cpu, a);
+    for (uint32_t i = 0; i + 1 < c->targets.len; i++) {
+        m = c->others[i].m;
+        print_memory(c, m, c->others[i].t->cpu, a);
+        work = m->work_bytes > work ? m->work_bytes : work;
+        scratch = m->scratch_bytes > scratch ? m->scratch_bytes : scratch;
+        weights += m->const_bytes;
+    }
+    if (c->targets.len > 1)
+        printf("\nin one object: workspace %s bytes, scratch %s bytes a thread, weights %s bytes, packed for "
+               "each CPU\n",
+               info_grouped(a, work), info_grouped(a, scratch), info_grouped(a, weights));
 }
 
 static void json_nodes(JsonOut *j, const Compile *c, const Graph *g, Arena *a) {
@@ -198,9 +215,8 @@ static void json_graphs(JsonOut *j, const Compile *c, Arena *a) {
     json_real(j, "flops", t.flops);
 }
 
-static void json_memory(JsonOut *j, const Compile *c) {
-    const LoopModule *m = c->loops;
-    json_text(j, "cpu", c->target.cpu);
+static void json_memory(JsonOut *j, const Compile *c, const LoopModule *m, const char *cpu) {
+    json_text(j, "cpu", cpu);
     json_int(j, "batch", m->batch);
     json_int(j, "kernels", m->kernels.len);
     json_int(j, "steps",
@@ -215,13 +231,27 @@ static void json_memory(JsonOut *j, const Compile *c) {
     json_int(j, "packed_weights_bytes", m->const_bytes);
 }
 
+static void json_other_cpus(JsonOut *j, const Compile *c) {
+    if (c->targets.len == 1)
+        return;
+    json_open(j, "other_cpus", '[');
+    for (uint32_t i = 0; i + 1 < c->targets.len; i++) {
+        json_open(j, NULL, '{');
+        json_memory(j, c, c->others[i].m, c->others[i].t->cpu);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
 static void print_json(const Compile *c, Arena *a) {
     JsonOut j = json_begin(a, "cnnc-info/1");
     json_text(&j, "model", compile_model_name(c));
     if (c->source)
         json_graphs(&j, c, a);
-    if (c->loops && c->loops->planned)
-        json_memory(&j, c);
+    if (c->loops && c->loops->planned) {
+        json_memory(&j, c, c->loops, c->target.cpu);
+        json_other_cpus(&j, c);
+    }
     if (is_training(c))
         info_training_json(c, &j);
     json_end(&j);
@@ -233,7 +263,7 @@ static void print_text(const Compile *c, Arena *a) {
     if (is_training(c))
         info_training_print(c);
     if (c->loops && c->loops->planned)
-        print_memory(c, a);
+        print_all_memory(c, a);
     if (is_training(c))
         info_training_saved(c);
 }

@@ -150,6 +150,8 @@ class Cli(unittest.TestCase):
             (["--explain", "zzz"], "no diagnostic \"zzz\""),
             (["--explain", "[no-weight]"], "(is it \"no-weights\"?)"),
             (["net.cnnir", "--dump-dir="], "--dump-dir needs a name"),
+            (["bench", "net.cnnir", "--cpu=x86-64-v2,x86-64-v3"], "--cpu takes a list only where an object is made"),
+            (["net.cnnir", "--cpu=x86-64-v2,x86-64-v3", "--emit=loops"], "IR is that of one CPU"),
         ]:
             with self.subTest(args=args):
                 self.assertIn(says, self.cnnc(*args, status=2).stderr)
@@ -160,6 +162,7 @@ class Cli(unittest.TestCase):
             (["missing.json"], "missing.json: error: cannot read the file"),
             (["net.txt"], "net.txt"),
             (["net.cnnir", "--cpu=z80"], "[target]"),
+            (["net.cnnir", "--target=x86_64-linux-gnu", "--cpu=x86-64-v2,x86-64-v3,"], "unknown CPU \"\" [target]"),
             (["net.cnnir", "-o", "no/where.o"], "[file-write]"),
             (["net.cnnir", "-o", "net.h"], "two output files would have this name"),
             (["net.cnnir", "--passes=fuse"], "an object needs the passes up to \"plan\" [pass-list]"),
@@ -171,6 +174,24 @@ class Cli(unittest.TestCase):
             with self.subTest(args=args):
                 self.assertIn(says, self.cnnc(*args, status=1).stderr)
         self.assertEqual(self.files(), [])
+
+    def test_several_cpus(self):
+        """The best CPU first, whatever the order; sizes are the most of any; weights once a CPU."""
+        where = ["--target=x86_64-linux-gnu", "--cpu=x86-64-v2,x86-64-v4,x86-64-v3"]
+        r = self.cnnc(LENET, *where, "--name", "net", "-o", "net.o")
+        self.assertRegex(r.stderr, r"for x86-64-v4 \(avx512f, fma\), x86-64-v3 \(avx2, fma\), x86-64-v2 \(baseline\)")
+        info = json.loads(self.cnnc("info", LENET, *where, "--json").stdout)
+        each = [info, *info["other_cpus"]]
+        self.assertEqual([cpu["cpu"] for cpu in each], ["x86-64-v4", "x86-64-v3", "x86-64-v2"])
+        header = (self.dir / "net.h").read_text()
+        self.assertIn("const char *net_cpu(void);", header)
+        work = re.search(r"WORKSPACE_BYTES\(threads\) \(\(size_t\)(\d+) \+ .*size_t\)(\d+)", header).groups()
+        self.assertEqual(list(map(int, work)), [max(cpu[key] for cpu in each)
+                                                for key in ("workspace_bytes", "scratch_bytes_per_thread")])
+        largest = max(cpu["packed_weights_bytes"] for cpu in each)
+        self.assertIn(f"#define NET_WEIGHTS_BYTES {largest}\n", header)
+        self.cnnc("net.cnnir", "--stop-after=plan", "--emit=loops", "-o", "loops.cnnir")
+        self.assertIn("loop IR has been made for one CPU", self.cnnc("loops.cnnir", *where, status=1).stderr)
 
     def test_full_disk(self):
         with open("/dev/full", "w") as full:
