@@ -27,8 +27,8 @@ Test(diagnostics, out_of_memory) {
 Test(diagnostics, jit) {
     Context cx;
     context_init(&cx, NULL);
-    static const char garbage[64] = "\x7f"
-                                    "ELF, or so it says";
+    char garbage[64] = "\x7f"
+                       "ELF, or so it says";
     Jit *jit = jit_open(&cx, (Bytes){garbage, sizeof garbage});
     cr_assert_not(jit && jit_symbol(jit, "f"));
     cr_assert(cx.diag.errors > 0 && cx.diag.entries.data[0].id == DIAG_JIT);
