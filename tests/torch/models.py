@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""One example net with random weights against PyTorch: in code for every CPU this machine can run, with 1, 2
-and 5 threads the same bytes, and each image the same bits alone and in a batch.
+"""One example net with random weights against PyTorch: in code for this machine and for every level it can run, with 1,
+2 and 5 threads the same bits, and each image the same bits alone and in a batch.
 
-    models.py NET [SIZE]      SIZE 224: full size, one CPU, one image
+    models.py NET             small images
+    models.py NET SIZE        one image of that size, code for this machine
+    models.py --all           each net at full size, for all CPUs; takes minutes
 """
 
 import os
@@ -22,7 +24,7 @@ def sweep(name, directory):
     x = torch.rand(BATCH, *shape)
     want = reference(name, module, x)
     common = [path, "--weights", weights, "--batch", str(BATCH), "--input-shape", "image=" + "x".join(map(str, shape))]
-    for cpu in cpus():
+    for cpu in ["native", *cpus()]:
         ident = "%s_%s" % (name, cpu.replace("-", "_"))
         model = compiled(directory, ident, common + ["--cpu", cpu])
         got = run(model, x)
@@ -43,22 +45,30 @@ def command(directory, arguments, x, got):
     check(torch.equal(export_torch.read_npy(result).reshape(got.shape), got), "cnnc run differs from the linked object")
 
 
-def full_size(name, directory, size):
+def full_size(name, directory, size, levels):
     module, path, weights = net(name, directory)
+    channels = NETS[name][1][0]
     torch.manual_seed(3)
-    x = torch.rand(1, 3, size, size)
+    x = torch.rand(1, channels, size, size)
     want = reference(name, module, x)
-    model = compiled(directory, name, [path, "--weights", weights])
-    got = run(model, x)
-    close(got, want, "%s, native, %d x %d" % (name, size, size))
-    check(torch.equal(run(model, x, 2), got), "%s: other bits with 2 threads" % name)
+    for cpu in levels:
+        model = compiled(directory, "%s_%s" % (name, cpu.replace("-", "_")), [path, "--weights", weights, "--cpu", cpu])
+        got = run(model, x)
+        close(got, want, "%s, %s, %d x %d" % (name, cpu, size, size))
+        for threads in (2, 5):
+            check(torch.equal(run(model, x, threads), got), "%s, %s: other bits with %d threads" % (name, cpu, threads))
 
 
 def main():
     torch.set_num_threads(2)
+    if sys.argv[1] == "--all":
+        for name, (_, shape) in NETS.items():
+            with workplace() as directory:
+                full_size(name, directory, 224 if shape[0] == 3 else shape[1], ["native", *cpus()])
+        return
     with workplace() as directory:
         if len(sys.argv) > 2:
-            full_size(sys.argv[1], directory, int(sys.argv[2]))
+            full_size(sys.argv[1], directory, int(sys.argv[2]), ["native"])
         else:
             sweep(sys.argv[1], directory)
 
