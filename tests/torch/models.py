@@ -51,8 +51,9 @@ def full_size(name, directory, size, levels):
     torch.manual_seed(3)
     x = torch.rand(1, channels, size, size)
     want = reference(name, module, x)
+    common = [path, "--weights", weights, "--input-shape", "image=%dx%dx%d" % (channels, size, size), "--cpu"]
     for cpu in levels:
-        model = compiled(directory, "%s_%s" % (name, cpu.replace("-", "_")), [path, "--weights", weights, "--cpu", cpu])
+        model = compiled(directory, "%s_%s" % (name, cpu.replace("-", "_")), [*common, cpu])
         got = run(model, x)
         close(got, want, "%s, %s, %d x %d" % (name, cpu, size, size))
         for threads in (2, 5):

@@ -4,6 +4,8 @@ and run freely from the same start, the losses stay as near to PyTorch's in f64 
 
     training.py NET [STEPS]     (ctest takes fewer steps than the 50 that stand for none given)
 
+The networks of examples/ (EXAMPLES below) take the first of the two only.
+
 A gradient has kinks: where a ReLU's input passes 0, or the largest value of a max pool changes its place, it jumps.
 A step so close to one that f32's rounding decides on which side it is has no gradient that f32 code could be held to,
 PyTorch's no more than ours; and a free run goes another way from there. So what is further off than the limit must be
@@ -14,10 +16,12 @@ must have the same bits in loss and gradients.
 """
 
 import copy
+import functools
 import os
 import sys
 
 import torch
+import torchvision
 from torch import fx, nn
 
 import kinks
@@ -94,6 +98,14 @@ NETS = {
 }
 
 
+# Dropout has a test of its own, dropout.py.
+EXAMPLES = {
+    "alexnet": (functools.partial(torchvision.models.alexnet, dropout=0.0), [3, 64, 64], {**SGD, "lr": 1e-2}, 8),
+    "vgg11_bn": (functools.partial(torchvision.models.vgg11_bn, dropout=0.0), [3, 32, 32], {**SGD, "lr": 1e-3}, 8),
+    "resnet18": (torchvision.models.resnet18, [3, 64, 64], SGD, 8),
+}
+
+
 def optimizer(recipe, parameters):
     r = {k: v for k, v in recipe.items() if k != "type"}
     return getattr(torch.optim, recipe["type"])(parameters, **r)
@@ -140,13 +152,18 @@ def once(module, x, labels, dtype, told=None):
 
 
 class Watched:
-    """The same model compiled so that it shows its decisions."""
+    """The same model compiled so that it shows its decisions, once they are asked for."""
 
     def __init__(self, directory, name, module, example, recipe):
         self.traced = fx.symbolic_trace(module)
+        self.recipe = {**recipe, "loss": {"type": "CrossEntropyLoss", "output": "output"}}
+        self.rest = directory, name, module, example
+
+    @functools.cached_property
+    def model(self):
+        directory, name, module, example = self.rest
         os.mkdir(directory)
-        recipe = {**recipe, "loss": {"type": "CrossEntropyLoss", "output": "output"}}
-        self.model = training(directory, name, kinks.watched(module), example, recipe)
+        return training(directory, name, kinks.watched(module), example, self.recipe)
 
     def step(self, which, x, labels):
         """(loss, decisions)"""
@@ -273,7 +290,7 @@ def free_run(model, watched, module, recipe, data, name):
 
 def main():
     name, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50
-    make, shape, recipe, batch = NETS[name]
+    make, shape, recipe, batch = {**NETS, **EXAMPLES}[name]
     torch.set_num_threads(2)
     torch.manual_seed(1)
     module = make().train()
@@ -282,6 +299,8 @@ def main():
         model = training(directory, name, module, example, spec)
         watched = Watched(os.path.join(directory, "watched"), name, module, example, spec)
         from_states(model, watched, module, recipe, data, name)
+        if name in EXAMPLES:
+            return
         set_state(model, module)  # the optimizer's slots are zero still: no step was applied
         free_run(model, watched, module, recipe, data, name)
 
