@@ -1,8 +1,9 @@
 #!/bin/sh
 # Compare with ONNX Runtime in one interleaved process, and print compile time and memory: the speed floor.
-#   bench/peers.sh [--threads N] [--seconds S] [--json FILE] [NET...]
-# NET: lenet5 simplecnn resnet18 resnet50 (default all). Uses $CNNC, else build/release/cnnc. Debian's python3-torch
-# writes the ONNX files; onnxruntime comes from PyPI into bench/.venv.
+#   bench/peers.sh [--threads N] [--seconds S] [--json FILE] [--markdown docs/nets.md] [NET...]
+# NET: those of examples/, resnet101 and resnet152; default lenet5 simplecnn resnet18 resnet50, with --markdown all.
+# Uses $CNNC, else build/release/cnnc. Debian's python3-torch writes the ONNX files; onnxruntime comes from PyPI into
+# bench/.venv.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,5 +19,4 @@ if [ ! -x bench/.venv/bin/python ] || ! bench/.venv/bin/python -c 'import onnxru
 fi
 export PYTHONDONTWRITEBYTECODE=1
 mkdir -p build/bench
-/usr/bin/python3 bench/prepare.py build/bench
 CNNC=$cnnc exec bench/.venv/bin/python bench/compare.py build/bench "$@"

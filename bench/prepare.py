@@ -1,27 +1,27 @@
-"""Write each example net, with random weights, for both sides: NET.onnx for ONNX Runtime, NET.safetensors for
+"""Write example nets, with random weights, for both sides: NET.onnx for ONNX Runtime, NET.safetensors for
 cnnc. Where a model file holds mean and std, the ONNX file does not: its side is spared that work. Runs under
-Debian's Python, which has torch; files that are there already are kept.
+Debian's Python, which has torch.
 
-    prepare.py FOLDER
+    prepare.py FOLDER NET...
 """
 
 import os
 import sys
 import warnings
 
+import torch
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "torch"))
+
+from common import NETS, net  # noqa: E402
 
 
 def main():
     folder = sys.argv[1]
-    if all(os.path.exists(os.path.join(folder, n + ".onnx")) for n in ("simplecnn", "lenet5", "resnet18", "resnet50")):
-        return
-    import torch
-    from common import NETS, net
-
     warnings.filterwarnings("ignore")
-    for name, (_, shape) in NETS.items():
+    for name in sys.argv[2:]:
+        shape = NETS[name][1]
         module, _, _ = net(name, folder)
         size = 224 if shape[0] == 3 else shape[1]
         x = torch.rand(1, shape[0], size, size)
