@@ -41,8 +41,11 @@ void advise_loss(Context *cx, const Graph *g, const Recipe *r) {
          leave_out},
         {LOSS_BCE_WITH_LOGITS, OP_softmax,
          "BCEWithLogitsLoss has a sigmoid of its own and here gets a softmax's result", leave_out},
+        {LOSS_BCE_WITH_LOGITS, OP_sigmoid,
+         "BCEWithLogitsLoss has a sigmoid of its own and here gets another's result",
+         "leave the Sigmoid out, or make its input an output and name that as the loss' \"output\""},
         {LOSS_NLL, OP_softmax, "NLLLoss needs logarithms of probabilities, and here gets probabilities",
-         "CrossEntropyLoss without the Softmax is LogSoftmax and NLLLoss"},
+         "make the Softmax a LogSoftmax, or take CrossEntropyLoss without it"},
         {LOSS_NLL, OP_linear, "NLLLoss needs logarithms of probabilities, and here gets logits", use_logits},
         {LOSS_NLL, OP_conv2d, "NLLLoss needs logarithms of probabilities, and here gets logits", use_logits},
     };

@@ -98,6 +98,26 @@ static const ParamRow *row_of(const char *name, const Value *weight, bool scale)
     return NULL;
 }
 
+/* By value: the prelu that a parameter is the weight of, as it is or seen in another shape. */
+static const Node **find_prelus(const Graph *g) {
+    const Node **of = NEW_ARRAY(&g->cx->arena, const Node *, g->values.len + 1);
+    for (uint32_t i = 0; i < g->nodes.len; i++) {
+        const Node *n = &g->nodes.data[i];
+        if (n->op != OP_prelu)
+            continue;
+        const Value *w = &g->values.data[n->operands[1]];
+        const Node *view = w->kind == VK_RESULT ? &g->nodes.data[w->def] : NULL;
+        of[view && view->op == OP_reshape ? view->operands[0] : n->operands[1]] = n;
+    }
+    return of;
+}
+
+static bool fill(float *data, size_t n, double value) {
+    for (size_t i = 0; i < n; i++)
+        data[i] = (float)value;
+    return true;
+}
+
 static bool init_param(Context *cx, const Value *v, const Value *weight, bool scale, uint64_t seed,
                        float *data) {
     const char *dot = strrchr(v->key, '.');
@@ -116,9 +136,7 @@ static bool init_param(Context *cx, const Value *v, const Value *weight, bool sc
         fill_uniform(data, n, 1 / sqrt(fan_in), seed, v->key);
         return true;
     }
-    for (size_t i = 0; i < n; i++)
-        data[i] = row->init == INIT_ONE;
-    return true;
+    return fill(data, n, row->init == INIT_ONE);
 }
 
 bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
@@ -129,14 +147,17 @@ bool weights_from_seed(Context *cx, const Graph *g, uint64_t seed, Weights *out)
 bool weights_fill(Context *cx, const Graph *g, uint64_t seed, Weights *out) {
     const Keyed *sorted = params_by_key(cx, g);
     const bool *scales = find_scales(cx, g);
+    const Node **prelus = find_prelus(g);
     bool ok = true;
     for (uint32_t i = 0; i < g->params.len; i++) {
         if (out->data[i])
             continue;
         const Value *v = &g->values.data[g->params.data[i]];
+        const Node *prelu = prelus[g->params.data[i]];
         float *data = arena_array(&cx->arena, (size_t)type_elems(&v->type, 1), sizeof *data);
         const Value *weight = weight_beside(cx, v->key, sorted, g->params.len);
-        ok &= init_param(cx, v, weight, weight && scales[weight - g->values.data], seed, data);
+        ok &= prelu ? fill(data, (size_t)type_elems(&v->type, 1), ((const PreluAttrs *)prelu->attrs)->init)
+                    : init_param(cx, v, weight, weight && scales[weight - g->values.data], seed, data);
         out->data[i] = data;
     }
     return ok;

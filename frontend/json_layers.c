@@ -31,10 +31,7 @@ static void unknown_type(ModelImport *m, const char *type, const Loc *loc) {
         diag_error(d, DIAG_UNKNOWN_LAYER, loc, "there is no layer type \"%s\"", type);
         near = diag_nearest(type, names, n);
     }
-    if (strcmp(type, "LogSoftmax") == 0) {
-        diag_hint(
-            d, "leave it out: CrossEntropyLoss has one of its own, and the largest logit is the same class");
-    } else if (near) {
+    if (near) {
         diag_hint(d, "did you mean \"%s\"?", near);
     } else if (!m->types_listed) {
         StrBuf sb = sb_new(&m->cx->arena);

@@ -46,6 +46,7 @@ typedef enum Init {
     INIT_FAN_IN, /* uniform in +-1/sqrt(fan_in of the layer's weight): kaiming_uniform with a = sqrt(5) */
     INIT_ONE,
     INIT_ZERO,
+    INIT_PRELU, /* the `init` of the op that it is the weight of */
 } Init;
 
 typedef struct ParamRow {

@@ -108,6 +108,12 @@ bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d) {
     return d != NO_VALUE;
 }
 
+ValueId grad_negative(Grad *gr, const Node *n, ValueId d) {
+    static const float zero = 0;
+    const ValueId part[2] = {graph_const(gr->g, "zero", type_make(DT_F32, 0, NULL), &zero, n->loc), d};
+    return grad_node(gr, n, OP_sub, part, 2, NULL, "grad");
+}
+
 bool grad_view(Grad *gr, const Node *n, ValueId dy) {
     const Graph *g = gr->g;
     const Type *in = &g->values.data[n->operands[0]].type, *out = &g->values.data[n->result].type;

@@ -35,6 +35,8 @@ bool grad_add(Grad *gr, const Node *n, uint32_t i, ValueId d);
  * suffix "grad_weight". */
 ValueId grad_node(Grad *gr, const Node *n, OpId op, const ValueId *operands, uint32_t count,
                   const void *attrs, const char *suffix);
+/* -d */
+ValueId grad_negative(Grad *gr, const Node *n, ValueId d);
 /* The gradient of views: dy in the shape of operand 0. */
 bool grad_view(Grad *gr, const Node *n, ValueId dy);
 /* Is state key `key` trained, as opposed to frozen? (For the `train` hook of batch norm: operand values.) */

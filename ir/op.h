@@ -163,6 +163,31 @@ typedef struct RsqrtAttrs {
     double eps; /* 1 / sqrt(x + eps) */
 } RsqrtAttrs;
 
+typedef struct HardtanhAttrs {
+    double min_val, max_val;
+} HardtanhAttrs;
+
+typedef struct LeakyReluAttrs {
+    double negative_slope;
+} LeakyReluAttrs;
+
+typedef struct PreluAttrs {
+    double init; /* what its weight begins with */
+} PreluAttrs;
+
+typedef struct EluAttrs { /* scale * (x > 0 ? x : alpha * (exp(input_scale * x) - 1)) */
+    double alpha, scale, input_scale;
+} EluAttrs;
+
+typedef struct GeluAttrs {
+    int32_t approximate; /* GeluKind */
+} GeluAttrs;
+enum GeluKind { GELU_NONE, GELU_TANH };
+
+typedef struct SoftplusAttrs {
+    double beta, threshold;
+} SoftplusAttrs;
+
 typedef struct FlattenAttrs {
     int64_t start_dim, end_dim; /* counted with the batch as dimension 0; end_dim -1: last */
 } FlattenAttrs;

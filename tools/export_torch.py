@@ -122,6 +122,8 @@ def plain(value):
 
 # For each module: the arguments to copy, with PyTorch's defaults; an argument at its default is not written.
 REQUIRED = object()
+PLAIN = (nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.LogSigmoid, nn.Tanh,
+         nn.Softsign)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 PADS = (nn.ZeroPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d, nn.ReplicationPad1d,
@@ -149,7 +151,14 @@ LAYERS = {
     nn.InstanceNorm2d: {"num_features": REQUIRED, "eps": 1e-5, "momentum": 0.1, "affine": False},
     nn.LayerNorm: {"normalized_shape": REQUIRED, "eps": 1e-5, "elementwise_affine": True},
     nn.LocalResponseNorm: {"size": REQUIRED, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
-    nn.ReLU: {},
+    **dict.fromkeys(PLAIN, {}),
+    nn.LeakyReLU: {"negative_slope": 0.01},
+    nn.PReLU: {"num_parameters": 1},
+    nn.ELU: {"alpha": 1.0},
+    nn.CELU: {"alpha": 1.0},
+    nn.GELU: {"approximate": "none"},
+    nn.Hardtanh: {"min_val": -1.0, "max_val": 1.0},
+    nn.Softplus: {"beta": 1, "threshold": 20},
     nn.MaxPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
     nn.AvgPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
                    "count_include_pad": True, "divisor_override": None},
@@ -158,6 +167,7 @@ LAYERS = {
     nn.Dropout: {"p": 0.5},
     nn.Dropout2d: {"p": 0.5},
     nn.Softmax: {"dim": REQUIRED},
+    nn.LogSoftmax: {"dim": REQUIRED},
 }
 
 
@@ -219,10 +229,17 @@ def avg_pool(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_incl
     return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def softmax(x, dim=None, **kwargs):
-    if dim is None or kwargs.get("dtype") is not None:
-        raise ExportError("softmax wants an explicit dim and no dtype")
-    return nn.Softmax(dim)
+def softmax(kind):
+    def make(x, dim=None, **kwargs):
+        if dim is None or kwargs.get("dtype") is not None:
+            raise ExportError("softmax wants an explicit dim and no dtype")
+        return kind(dim)
+    return make
+
+
+def activation(kind):
+    """A function with the arguments of the module, after its input."""
+    return lambda x, *args, **kwargs: kind(*args, **kwargs)
 
 
 def pad(input, pad, mode="constant", value=None):
@@ -242,7 +259,24 @@ for spellings, make in (
     ((torch.flatten, "flatten"), lambda x, start_dim=0, end_dim=-1: nn.Flatten(start_dim, end_dim)),
     ((F.dropout, F.dropout2d), dropout),
     ((F.pad,), pad),
-    ((F.softmax, torch.softmax, "softmax"), softmax),
+    ((F.softmax, torch.softmax, "softmax"), softmax(nn.Softmax)),
+    ((F.log_softmax, torch.log_softmax, "log_softmax"), softmax(nn.LogSoftmax)),
+    ((F.sigmoid, torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_"), activation(nn.Sigmoid)),
+    ((F.tanh, torch.tanh, torch.tanh_, "tanh", "tanh_"), activation(nn.Tanh)),
+    ((F.relu6,), activation(nn.ReLU6)),
+    ((F.leaky_relu, F.leaky_relu_), activation(nn.LeakyReLU)),
+    ((F.elu, F.elu_), activation(nn.ELU)),
+    ((F.selu, F.selu_, torch.selu, torch.selu_), activation(nn.SELU)),
+    ((F.celu, F.celu_, torch.celu, torch.celu_), activation(nn.CELU)),
+    ((F.gelu,), activation(nn.GELU)),
+    ((F.silu,), activation(nn.SiLU)),
+    ((F.mish,), activation(nn.Mish)),
+    ((F.hardswish,), activation(nn.Hardswish)),
+    ((F.hardsigmoid,), activation(nn.Hardsigmoid)),
+    ((F.hardtanh, F.hardtanh_), activation(nn.Hardtanh)),
+    ((F.softplus,), activation(nn.Softplus)),
+    ((F.softsign,), activation(nn.Softsign)),
+    ((F.logsigmoid,), activation(nn.LogSigmoid)),
     ((F.max_pool2d, torch.max_pool2d), max_pool),
     ((F.avg_pool2d,), avg_pool),
     ((F.adaptive_avg_pool2d,), adaptive),
@@ -251,6 +285,9 @@ for spellings, make in (
     for spelling in spellings:
         FUNCTIONS[spelling] = call(make)
 ADDS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+ARITHMETIC = {**dict.fromkeys((operator.sub, operator.isub, torch.sub, "sub", "sub_"), "Sub"),
+              **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
+              **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, "div", "div_"), "Div")}
 RESHAPES = {torch.reshape, "view", "reshape"}
 REDUCTIONS = {torch.mean: "Mean", "mean": "Mean", torch.sum: "Sum", "sum": "Sum", torch.amax: "Max", "amax": "Max"}
 SQUEEZES = {torch.squeeze, "squeeze"}
@@ -336,6 +373,8 @@ class Exporter:
         try:
             if target in ADDS:
                 self.add(node, *args, **kwargs)
+            elif target in ARITHMETIC and self.shape(node) is not None:
+                self.arithmetic(node, ARITHMETIC[target], *args, **kwargs)
             elif target in RESHAPES:
                 self.reshape(node, args[0])
             elif target in REDUCTIONS:
@@ -362,6 +401,16 @@ class Exporter:
         if self.shape(a) != self.shape(b):
             raise ExportError("an addition of different shapes, %s and %s" % (self.shape(a), self.shape(b)))
         self.emit(node, {"type": "Add"}, node.name, [a, b])
+
+    def arithmetic(self, node, kind, a, b):
+        """Of two values of the graph, which may broadcast, but not along the batch."""
+        for x in (a, b):
+            if isinstance(x, (int, float)):
+                raise ExportError("a %s with the number %s is not supported" % (kind, x))
+        if len(self.shape(a)) != len(self.shape(b)):
+            raise ExportError("a %s of %s and %s, which broadcasting would pair with the batch in another place"
+                              % (kind, self.shape(a), self.shape(b)))
+        self.emit(node, {"type": kind}, node.name, [a, b])
 
     def shift(self, node, x, path, tensor):
         """x plus a parameter of one number a channel: a batch norm that leaves its input as it is and adds a bias."""
@@ -555,7 +604,7 @@ def load_state_dict(path):
     return state
 
 
-PARAMETERS = {**{k.__name__: ["weight", "bias"] for k in CONVOLUTIONS}, "Linear": ["weight", "bias"],
+PARAMETERS = {**{k.__name__: ["weight", "bias"] for k in CONVOLUTIONS}, "Linear": ["weight", "bias"], "PReLU": ["weight"],
               **{k.__name__: ["weight", "bias", "running_mean", "running_var"] for k in BATCH_NORMS},
               **dict.fromkeys(("GroupNorm", "InstanceNorm2d", "LayerNorm"), ["weight", "bias"])}
 

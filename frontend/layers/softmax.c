@@ -1,4 +1,4 @@
-/* Softmax. */
+/* Softmax and its logarithm. */
 #include "frontend/layers.h"
 
 static const ArgRow softmax_args[] = {
@@ -10,4 +10,10 @@ static ValueId build_softmax(LayerCall *c) {
     return layer_unary(c, OP_softmax, &a);
 }
 
+static ValueId build_log_softmax(LayerCall *c) {
+    SoftmaxAttrs a = {.dim = layer_int(c, "dim")};
+    return layer_unary(c, OP_log_softmax, &a);
+}
+
 const LayerRow layer_Softmax = {"Softmax", ARG_ROWS(softmax_args), .build = build_softmax};
+const LayerRow layer_LogSoftmax = {"LogSoftmax", ARG_ROWS(softmax_args), .build = build_log_softmax};

@@ -110,6 +110,10 @@ LVal lb_shuffle(LBuild *b, LVal x, LVal y, const uint8_t *lane, uint8_t lanes);
 
 /* math.c: polynomials of f32 with their error stated; scalar and vector give the same bits. */
 LVal lb_exp(LBuild *b, LVal x);
+LVal lb_expm1(LBuild *b, LVal x); /* x <= 88 */
+LVal lb_tanh(LBuild *b, LVal x);
+LVal lb_sigmoid(LBuild *b, LVal x);
+LVal lb_normal_tail(LBuild *b, LVal a, LVal bell); /* a >= 0, bell = exp(-a*a/2): P(X > a) */
 LVal lb_log(LBuild *b, LVal x);
 LVal lb_log1p(LBuild *b, LVal x); /* finite x >= 0 */
 

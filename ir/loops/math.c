@@ -19,36 +19,78 @@ static LVal power_of_two(LBuild *b, LVal e) {
     return lb_bitcast(b, (LType){DT_F32, lb_type(b, e).lanes}, bits);
 }
 
-/* exp(r) for |r| <= ln(2)/2 as 1 + (r + r*r*q(r)), q by minimax: below 0.06 ulp before rounding. */
+/* exp(r) - 1 for |r| <= ln(2)/2 as r + r*r*q(r), q by minimax: below 0.06 ulp of exp(r) before rounding. */
 static LVal exp_reduced(LBuild *b, LVal r) {
     static const double q[] = {0x1.fffffcp-2, 0x1.55549p-3, 0x1.5558f8p-5, 0x1.123b02p-7, 0x1.6a2256p-10};
     LVal p = f32_const(b, r, q[4]);
     for (int i = 3; i >= 0; i--)
         p = lb_mad(b, p, r, f32_const(b, r, q[i]));
-    p = lb_mad(b, p, lb_op2(b, LOP_MUL, r, r), r);
-    return lb_op2(b, LOP_ADD, p, f32_const(b, r, 1));
+    return lb_mad(b, p, lb_op2(b, LOP_MUL, r, r), r);
+}
+
+/* x = n*ln(2) + *r with |*r| <= ln(2)/2; gives n as i32 lanes. */
+static LVal exp_split(LBuild *b, LVal x, LVal *r) {
+    const double magic = 0x1.8p23; /* adding it rounds to an integer, left in the low bits */
+    LType ints = {DT_I32, lb_type(b, x).lanes};
+    LVal log2e = f32_const(b, x, 0x1.715476p+0), round = f32_const(b, x, magic);
+    LVal t = lb_mad(b, x, log2e, round);
+    LVal n = lb_op2(b, LOP_SUB, t, round);
+    /* ln(2) in two pieces: n times the upper one is exact. */
+    *r = lb_mad(b, n, f32_const(b, x, -0x1.62e4p-1), x);
+    *r = lb_mad(b, n, f32_const(b, x, -0x1.7f7d1cp-20), *r);
+    LVal bits = lb_bitcast(b, ints, t);
+    return lb_op2(b, LOP_SUB, bits, i32_const(b, x, 0x4b400000));
 }
 
 /* exp of f32 within 1 ulp, and within 1.5 of the smallest step where the result is denormal. NaN stays NaN,
  * above 88.73 the result is inf, below -103.98 it is 0. With x = n*ln(2) + r the result is exp(r) * 2^n; the
  * scaling takes two steps since 2^n need not be a float though the result is. */
 LVal lb_exp(LBuild *b, LVal x) {
-    const double magic = 0x1.8p23; /* adding it rounds to an integer, left in the low bits */
-    LType ints = {DT_I32, lb_type(b, x).lanes};
+    LVal r;
     x = lb_op2(b, LOP_MIN, x, f32_const(b, x, 89));
     x = lb_op2(b, LOP_MAX, x, f32_const(b, x, -104));
-    LVal log2e = f32_const(b, x, 0x1.715476p+0), round = f32_const(b, x, magic);
-    LVal t = lb_mad(b, x, log2e, round);
-    LVal n = lb_op2(b, LOP_SUB, t, round);
-    /* ln(2) in two pieces: n times the upper one is exact. */
-    LVal r = lb_mad(b, n, f32_const(b, x, -0x1.62e4p-1), x);
-    r = lb_mad(b, n, f32_const(b, x, -0x1.7f7d1cp-20), r);
-    LVal bits = lb_bitcast(b, ints, t);
-    LVal e = lb_op2(b, LOP_SUB, bits, i32_const(b, x, 0x4b400000));
+    LVal e = exp_split(b, x, &r);
     LVal half = lb_op2(b, LOP_SHR, e, i32_const(b, x, 1));
-    LVal p = exp_reduced(b, r);
+    LVal p = lb_op2(b, LOP_ADD, exp_reduced(b, r), f32_const(b, r, 1));
     p = lb_op2(b, LOP_MUL, p, power_of_two(b, half));
     return lb_op2(b, LOP_MUL, p, power_of_two(b, lb_op2(b, LOP_SUB, e, half)));
+}
+
+/* exp(x) - 1 of f32 for x <= 88 within 2 ulp, without the cancellation near 0: 2^n (exp(r) - 1) + (2^n - 1).
+ */
+LVal lb_expm1(LBuild *b, LVal x) {
+    LVal r;
+    x = lb_op2(b, LOP_MAX, x, f32_const(b, x, -30)); /* -1 from there on */
+    LVal scale = power_of_two(b, exp_split(b, x, &r));
+    LVal p = exp_reduced(b, r), rest = lb_op2(b, LOP_SUB, scale, f32_const(b, x, 1));
+    return lb_mad(b, scale, p, rest);
+}
+
+/* tanh of f32 within 3 ulp: d / (d + 2) with d = exp(2x) - 1; beyond 10 it is 1. */
+LVal lb_tanh(LBuild *b, LVal x) {
+    x = lb_op2(b, LOP_MIN, x, f32_const(b, x, 10));
+    x = lb_op2(b, LOP_MAX, x, f32_const(b, x, -10));
+    LVal d = lb_expm1(b, lb_op2(b, LOP_ADD, x, x));
+    return lb_op2(b, LOP_DIV, d, lb_op2(b, LOP_ADD, d, f32_const(b, x, 2)));
+}
+
+/* 1 / (1 + exp(-x)) of f32 within 3 ulp; below -88.73 it is 0. */
+LVal lb_sigmoid(LBuild *b, LVal x) {
+    LVal one = f32_const(b, x, 1), e = lb_exp(b, lb_op1(b, LOP_NEG, x));
+    return lb_op2(b, LOP_DIV, one, lb_op2(b, LOP_ADD, one, e));
+}
+
+/* The upper tail of the normal distribution, erfc(a / sqrt(2)) / 2, for a >= 0, as exp(-a*a/2) times a
+ * polynomial of t = 1 / (1 + 0.35 a) by minimax: within 4e-7 of the value up to a = 2, 2e-6 behind. `bell` is
+ * exp(-a*a/2). */
+LVal lb_normal_tail(LBuild *b, LVal a, LVal bell) {
+    static const double q[] = {0x1.1df1d4p-3, 0x1.1e6ff2p-3,  0x1.ead524p-4, 0x1.b02c4cp-4, -0x1.7ac18p-6,
+                               0x1.460338p-3, -0x1.05dcc4p-2, 0x1.26dd76p-3, -0x1.dd8bbp-6};
+    LVal one = f32_const(b, a, 1), p = f32_const(b, a, q[8]);
+    LVal t = lb_op2(b, LOP_DIV, one, lb_mad(b, a, f32_const(b, a, 0.35), one));
+    for (int i = 7; i >= 0; i--)
+        p = lb_mad(b, p, t, f32_const(b, a, q[i]));
+    return lb_op2(b, LOP_MUL, lb_op2(b, LOP_MUL, p, t), bell);
 }
 
 /* log(1 + f) for f in [sqrt(1/2)-1, sqrt(2)-1] is f - f*f/2 + f*f*f*q(f), q by minimax: within 2^-28 of the

@@ -1,6 +1,7 @@
 /* softmax: three passes over each line (maximum, exponentials, quotient by their sum), the exponentials kept
- * in thread scratch. Along the innermost dimension the lanes are elements of one line; along another,
- * neighbouring lines. Every sum has one fixed order. */
+ * in thread scratch. log_softmax keeps x - max there and subtracts the logarithm of the sum. Along the
+ * innermost dimension the lanes are elements of one line; along another, neighbouring lines. Every sum has
+ * one fixed order. */
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
 #include "ir/ops/common.h"
@@ -11,8 +12,9 @@ typedef struct Soft {
     int dim;             /* of the softmax */
     int lane_dim;        /* of vectors */
     int64_t len;         /* of a line */
+    bool log;            /* log_softmax */
     Idx coord[MAX_RANK]; /* of the line; [dim] is the element */
-    uint32_t exps;       /* scratch: `len` elements for each lane */
+    uint32_t line;       /* scratch: `len` elements for each lane */
 } Soft;
 
 static Pos position(Soft *s, Idx k, uint8_t lanes) {
@@ -46,39 +48,47 @@ static void pass_max(Soft *s, uint32_t r, int64_t lo, int64_t hi, int64_t step, 
     lb_end(b);
 }
 
-/* Pass 2: exps[k] = exp(x - max), r += it. A step of several elements keeps them side by side. */
+/* Pass 2: line[k] = exp(x - max), or x - max, r += the former. A step of several elements keeps them side by
+ * side. */
 static void pass_exp(Soft *s, uint32_t r, LVal max, int64_t lo, int64_t hi, int64_t step, uint8_t lanes) {
     LBuild *b = &s->lk->b;
     if (lo >= hi)
         return;
     Idx k = lb_for(b, FOR_SERIAL, "k", lb_c(b, lo), lb_c(b, hi), step);
     Pos pos = position(s, k, lanes);
-    LVal e = lb_exp(b, lb_op2(b, LOP_SUB, lower_load0(s->lk, &pos), max));
-    lb_store(b, s->exps, lb_mulc(b, k, lanes / step), e);
+    LVal below = lb_op2(b, LOP_SUB, lower_load0(s->lk, &pos), max), e = lb_exp(b, below);
+    lb_store(b, s->line, lb_mulc(b, k, lanes / step), s->log ? below : e);
     fold_into(b, r, LOP_ADD, e);
     lb_end(b);
 }
 
-static void pass_divide(Soft *s, LVal sum, int64_t lo, int64_t hi, int64_t step, uint8_t lanes) {
+/* Pass 3: the quotient by the sum, or x - max minus the sum's logarithm, which `by` is. */
+static void pass_divide(Soft *s, LVal by, int64_t lo, int64_t hi, int64_t step, uint8_t lanes) {
     LBuild *b = &s->lk->b;
     if (lo >= hi)
         return;
     Idx k = lb_for(b, FOR_SERIAL, "k", lb_c(b, lo), lb_c(b, hi), step);
     Pos pos = position(s, k, lanes);
-    LVal e = lb_load(b, lb_type(b, sum), s->exps, lb_mulc(b, k, lanes / step));
-    lower_store(s->lk, lower_epilogue(s->lk, lb_op2(b, LOP_DIV, e, sum), &pos), &pos);
+    LVal e = lb_load(b, lb_type(b, by), s->line, lb_mulc(b, k, lanes / step));
+    LVal y = lb_op2(b, s->log ? LOP_SUB : LOP_DIV, e, by);
+    lower_store(s->lk, lower_epilogue(s->lk, y, &pos), &pos);
     lb_end(b);
+}
+
+static LVal divisor(Soft *s, uint32_t sum, LType t) {
+    LVal v = value_of(&s->lk->b, sum, t);
+    return s->log ? lb_log(&s->lk->b, v) : v;
 }
 
 /* `lanes` neighbouring lines at once. */
 static void lines(Soft *s, uint8_t lanes) {
     LBuild *b = &s->lk->b;
     LType t = {s->lk->out->dtype, lanes};
-    s->exps = lb_alloc(b, LB_SCRATCH, "exps", (LType){t.dtype, 1}, s->len * lanes);
+    s->line = lb_alloc(b, LB_SCRATCH, "line", (LType){t.dtype, 1}, s->len * lanes);
     uint32_t max = cell(b, "max", lb_const(b, t, -INFINITY)), sum = cell(b, "sum", lb_const(b, t, 0));
     pass_max(s, max, 0, s->len, 1, lanes);
     pass_exp(s, sum, value_of(b, max, t), 0, s->len, 1, lanes);
-    pass_divide(s, value_of(b, sum, t), 0, s->len, 1, lanes);
+    pass_divide(s, divisor(s, sum, t), 0, s->len, 1, lanes);
 }
 
 /* One line in vectors of `lanes` elements, the rest one by one. */
@@ -86,7 +96,7 @@ static void line(Soft *s, uint8_t lanes) {
     LBuild *b = &s->lk->b;
     LType t = {s->lk->out->dtype, lanes}, one = {t.dtype, 1};
     int64_t whole = s->len / lanes * lanes;
-    s->exps = lb_alloc(b, LB_SCRATCH, "exps", one, s->len);
+    s->line = lb_alloc(b, LB_SCRATCH, "line", one, s->len);
     uint32_t maxes = cell(b, "maxes", lb_const(b, t, -INFINITY));
     pass_max(s, maxes, 0, whole, lanes, lanes);
     uint32_t max = cell(b, "max", lb_op1(b, LOP_HMAX, value_of(b, maxes, t)));
@@ -96,7 +106,7 @@ static void line(Soft *s, uint8_t lanes) {
     pass_exp(s, sums, lb_splat(b, m, lanes), 0, whole, lanes, lanes);
     uint32_t sum = cell(b, "sum", lb_op1(b, LOP_SUM, value_of(b, sums, t)));
     pass_exp(s, sum, m, whole, s->len, 1, 1);
-    LVal total = value_of(b, sum, one);
+    LVal total = divisor(s, sum, one);
     pass_divide(s, lb_splat(b, total, lanes), 0, whole, lanes, lanes);
     pass_divide(s, total, whole, s->len, 1, 1);
 }
@@ -129,11 +139,12 @@ static void tasks(Soft *s, int64_t first, int64_t steps, uint8_t lanes) {
 }
 
 bool lower_softmax(Lower *lw, const Node *n) {
-    LowerKernel lk = lower_begin(lw, n, "softmax");
+    LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
     const SoftmaxAttrs *a = n->attrs;
     const Type *out = lk.out;
     Soft s = {.lk = &lk, .dim = (int)(a->dim < 0 ? a->dim + out->rank : a->dim)};
     s.len = out->dim[s.dim].size;
+    s.log = n->op == OP_log_softmax;
     s.lane_dim = shape_lane_dim(out);
     uint8_t lanes = out->dim[s.lane_dim].by_n ? 1 : shape_lanes(out, s.lane_dim, (uint8_t)lk.lanes);
     for (uint32_t i = 0; i < n->n_operands; i++)

@@ -30,6 +30,8 @@ static const OpSample samples[] = {
     {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
     {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
     {.n = 2, .operands = {T3(4, 1, 5), T4(2, 1, 3, 1)}, .batch = 1},
+    {.n = 2, .operands = {TN4(17, 1, 1), TN4(17, 3, 5)}, .batch = 2},
+    {.n = 2, .operands = {TN4(3, 7, 5), TN4(1, 7, 5)}, .batch = 3},
 };
 
 const OpDesc op_mul = {

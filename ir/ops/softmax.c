@@ -1,14 +1,11 @@
 /* softmax: exp(x - max) over its sum along one dimension. */
+#include "ir/ops/softmax.h"
 #include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
 #include <math.h>
 
-static const AttrRow rows[] = {
-    {"dim", ATTR_INT, offsetof(SoftmaxAttrs, dim), 0, -MAX_RANK, MAX_RANK - 1, NULL, false, 0},
-};
+static const AttrRow rows[] = {ROW_SOFTMAX_DIM};
 
-static bool verify(const OpCall *c) {
+bool softmax_verify(const OpCall *c) {
     const SoftmaxAttrs *a = c->attrs;
     int64_t rank = c->operands[0].rank;
     if (!op_need_floats(c))
@@ -19,38 +16,61 @@ static bool verify(const OpCall *c) {
     int64_t dim = a->dim < 0 ? a->dim + rank : a->dim;
     if (c->operands[0].dim[dim].by_n) /* images of a batch never see each other */
         return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
-                          "dim %lld is the batch, over which softmax cannot be taken", (long long)a->dim);
+                          "dim %lld is the batch, over which %s cannot be taken", (long long)a->dim,
+                          op_desc(c->op)->name);
     return true;
 }
 
+bool softmax_backward_verify(const OpCall *c) {
+    const SoftmaxAttrs *a = c->attrs;
+    const Type *t = c->operands;
+    int64_t dim = a->dim < 0 ? a->dim + t->rank : a->dim;
+    for (uint32_t i = 0; i < c->n; i++) {
+        Type dense = type_dense(&t[i]);
+        if (t[i].dtype != DT_F32 || !type_same_memory(&t[i], &dense) || !type_same_shape(&t[i], &t[0]))
+            return diag_error(&c->cx->diag, DIAG_IR_INVALID, &c->loc,
+                              "%s needs dense f32 operands of one shape", op_desc(c->op)->name);
+    }
+    return (dim >= 0 && dim < t->rank && !t->dim[dim].by_n) ||
+           diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
+                      "dim %lld is not a dimension of %s, or its batch", (long long)a->dim,
+                      op_operand_text(c, 0));
+}
+
+double softmax_flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)c;
+    return 4 * (double)type_elems(out, n);
+}
+
+SoftmaxLine softmax_line(const SoftmaxAttrs *a, const Tensor *t) {
+    int64_t dim = a->dim < 0 ? a->dim + t->rank : a->dim;
+    SoftmaxLine l = {t->dim[dim], 1};
+    for (int d = (int)dim + 1; d < t->rank; d++)
+        l.stride *= t->dim[d];
+    return l;
+}
+
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    const SoftmaxAttrs *a = attrs;
-    int64_t dim = a->dim < 0 ? a->dim + out->rank : a->dim, stride = 1, count = tensor_elems(out);
+    const SoftmaxLine l = softmax_line(attrs, out);
+    int64_t count = tensor_elems(out);
     (void)n;
-    for (int d = (int)dim + 1; d < out->rank; d++)
-        stride *= out->dim[d];
     for (int64_t i = 0; i < count; i++) {
-        if (i / stride % out->dim[dim])
-            continue; /* only where the line begins */
+        if (!softmax_begins(&l, i))
+            continue;
         const double *x = in[0].data + i;
         double *y = out->data + i, max = -INFINITY, sum = 0;
-        for (int64_t k = 0; k < out->dim[dim]; k++)
-            max = x[k * stride] > max || isnan(x[k * stride]) ? x[k * stride] : max;
-        for (int64_t k = 0; k < out->dim[dim]; k++)
-            sum += y[k * stride] = exp(x[k * stride] - max);
-        for (int64_t k = 0; k < out->dim[dim]; k++)
-            y[k * stride] /= sum;
+        for (int64_t k = 0; k < l.length; k++)
+            max = x[k * l.stride] > max || isnan(x[k * l.stride]) ? x[k * l.stride] : max;
+        for (int64_t k = 0; k < l.length; k++)
+            sum += y[k * l.stride] = exp(x[k * l.stride] - max);
+        for (int64_t k = 0; k < l.length; k++)
+            y[k * l.stride] /= sum;
     }
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
     const ValueId of_dx[2] = {dy, n->result};
     return grad_add(gr, n, 0, grad_node(gr, n, OP_softmax_backward, of_dx, 2, n->attrs, "grad"));
-}
-
-static double flops(const OpCall *c, const Type *out, int64_t n) {
-    (void)c;
-    return 4 * (double)type_elems(out, n);
 }
 
 #define SOFTMAX(d)                                                                                           \
@@ -69,11 +89,11 @@ const OpDesc op_softmax = {
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
     .attrs = ATTR_TABLE(rows, SoftmaxAttrs),
-    .verify = verify,
+    .verify = softmax_verify,
     .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower_softmax,
     .grad = grad,
-    .flops = flops,
+    .flops = softmax_flops,
     SAMPLES(samples),
 };

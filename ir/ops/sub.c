@@ -18,19 +18,17 @@ static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
-    static const float zero = 0;
     if (grad_wanted(gr, n, 0) && !grad_add(gr, n, 0, dy))
         return false;
-    if (!grad_wanted(gr, n, 1))
-        return true;
-    const ValueId part[2] = {graph_const(gr->g, "zero", type_make(DT_F32, 0, NULL), &zero, n->loc), dy};
-    return grad_add(gr, n, 1, grad_node(gr, n, OP_sub, part, 2, NULL, "grad"));
+    return !grad_wanted(gr, n, 1) || grad_add(gr, n, 1, grad_negative(gr, n, dy));
 }
 
 static const OpSample samples[] = {
     {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
     {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
     {.n = 2, .operands = {T3(4, 1, 5), T4(2, 1, 3, 1)}, .batch = 1},
+    {.n = 2, .operands = {TN4(17, 1, 1), TN4(17, 3, 5)}, .batch = 2},
+    {.n = 2, .operands = {TN4(3, 7, 5), TN4(1, 7, 5)}, .batch = 3},
 };
 
 const OpDesc op_sub = {

@@ -10,6 +10,7 @@ import copy
 import sys
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from common import as_bytes, check, cpus, gap, native, refuses, set_state, state, training, workplace
@@ -84,6 +85,41 @@ def others(c, size):
     yield "softmax_flat", nn.Sequential(nn.Flatten(), nn.Softmax(-1))
 
 
+class Gate(nn.Module):
+    """Squeeze-and-excitation, a map of places, and the other arithmetic."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.pool, self.one, self.two = nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, 5, 1), nn.Conv2d(5, c, 1)
+        self.place, self.soft = nn.Conv2d(c, 1, 1), nn.Softplus()
+
+    def forward(self, x):
+        gate = F.hardsigmoid(self.two(F.silu(self.one(self.pool(x)))))
+        place = self.soft(self.place(x))
+        return gate * x - (x - gate) / (place + torch.sigmoid(place))
+
+
+ACTIVATIONS = {"relu6": nn.ReLU6(), "leaky": nn.LeakyReLU(), "leaky_neg": nn.LeakyReLU(-0.3), "elu": nn.ELU(0.7),
+               "elu_neg": nn.ELU(-0.4), "selu": nn.SELU(), "celu": nn.CELU(1.7), "gelu": nn.GELU(), "gelu_tanh": nn.GELU("tanh"), "silu": nn.SiLU(),
+               "mish": nn.Mish(), "hardswish": nn.Hardswish(), "hardsigmoid": nn.Hardsigmoid(), "hardtanh": nn.Hardtanh(-0.3, 1.2),
+               "sigmoid": nn.Sigmoid(), "logsigmoid": nn.LogSigmoid(), "tanh": nn.Tanh(), "softplus": nn.Softplus(),
+               "softplus2": nn.Softplus(2.5, 3), "softsign": nn.Softsign()}
+
+
+def activations(c, size):
+    yield from ACTIVATIONS.items()
+    yield "prelu", nn.PReLU()
+    yield "prelu_channels", nn.PReLU(c)
+    yield "prelu_flat", nn.Sequential(nn.Flatten(), nn.PReLU(c * size * size))
+    yield "conv_prelu", nn.Sequential(nn.Conv2d(c, 9, 1), nn.PReLU(9), nn.Conv2d(9, 3, 1))
+    yield "conv_silu", nn.Sequential(nn.Conv2d(c, 9, 3, padding=1), nn.SiLU(), nn.Conv2d(9, 3, 1), nn.Identity())
+    yield "conv_sigmoid", nn.Sequential(nn.Conv2d(c, 9, 3, padding=1), nn.Sigmoid(), nn.Conv2d(9, 3, 1), nn.GELU())
+    yield "log_softmax", nn.LogSoftmax(1)
+    yield "log_softmax_rows", nn.LogSoftmax(2)
+    yield "log_softmax_flat", nn.Sequential(nn.Flatten(), nn.LogSoftmax(-1))
+    yield "gate", Gate(c)
+
+
 def norms(c, size):
     conv = lambda out: nn.Conv2d(c, out, 3, padding=1, bias=False)
     yield "bn", nn.BatchNorm2d(c)
@@ -155,7 +191,8 @@ def compare(net, model, x, label):
 
 def one_size(directory, c, size, cpu):
     torch.manual_seed(100 * c + size)
-    groups = {"conv": convolutions(c, size), "pool": pools(c, size), "other": others(c, size), "norm": norms(c, size)}
+    groups = {"conv": convolutions(c, size), "pool": pools(c, size), "other": others(c, size),
+              "activation": activations(c, size), "norm": norms(c, size)}
     for group, layers in groups.items():
         net, label = All(layers, c, size).train(), "%s %d x %d x %d, %s" % (group, c, size, size, cpu)
         x = torch.randn(3, c + MORE, size, size)

@@ -8,6 +8,7 @@ import sys
 import torch
 from torch import nn
 
+import gradients
 from common import check, close, cnnc, cpus, export_torch, randomise, workplace
 
 
@@ -49,6 +50,7 @@ def cases(channels, size):
     yield "flatten", nn.Flatten()
     yield "linear", nn.Sequential(nn.Flatten(), nn.Linear(c * size * size, 10))
     yield "linear_relu", nn.Sequential(nn.Flatten(), nn.Linear(c * size * size, 33, bias=False), nn.ReLU())
+    yield from gradients.activations(c, size)
     yield "softmax", nn.Softmax(1)
     yield "softmax_flat", nn.Sequential(nn.Flatten(), nn.Softmax(-1))
     yield "residual", Residual(c)

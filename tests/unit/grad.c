@@ -28,7 +28,7 @@ static Tensor sample_values(const Value *v, int64_t n) {
     for (int64_t i = 0; i < type_elems(&v->type, n); i++)
         if (v->type.dtype == DT_I64)
             t.data[i] = floor(fabs(t.data[i]) * 1000);
-        else if (!strcmp(v->name, "running_var"))
+        else if (!strcmp(v->name, "running_var") || !strcmp(v->name, "divisor"))
             t.data[i] = fabs(t.data[i]) + 0.5;
     return t;
 }

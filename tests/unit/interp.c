@@ -305,6 +305,50 @@ static void check_function(Function f, double (*want)(double), double limit, flo
     context_free(&cx);
 }
 
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+/* Small numbers, all exponents that matter, and the corners: infinities that the functions say they take. */
+static void check_bounded(Function f, double (*want)(double), double limit, double lo, double hi) {
+    static float x[4096];
+    uint32_t seed = 11;
+    for (int i = 0; i < 4096; i++) {
+        seed = seed * 1664525 + 1013904223;
+        double u = (seed >> 8) * 0x1p-24;
+        x[i] = (float)(i % 2 ? ldexp(i % 4 == 1 ? u : -u, (int)(seed % 40) - 38) : lo + (hi - lo) * u);
+    }
+    x[0] = (float)lo, x[1] = (float)hi, x[2] = 0, x[3] = NAN, x[4] = -INFINITY;
+    check_function(f, want, limit, x);
+}
+
+Test(interp, exponentials) {
+    check_bounded(lb_expm1, expm1, 2, -87, 88);
+    check_bounded(lb_tanh, tanh, 3, -15, 15);
+    check_bounded(lb_tanh, tanh, 3, -1, INFINITY);
+    check_bounded(lb_sigmoid, sigmoid, 3, -87, 50);
+}
+
+/* The tail of the normal distribution from its bell, relative to what it is at 0. */
+static LVal tail(LBuild *b, LVal x) {
+    LVal half = lb_op2(b, LOP_MUL, x, lb_const(b, lb_type(b, x), -0.5));
+    return lb_normal_tail(b, x, lb_exp(b, lb_op2(b, LOP_MUL, half, x)));
+}
+
+static double exact_tail(double x) {
+    return erfc(x * sqrt(0.5)) / 2;
+}
+
+Test(interp, normal_tail) {
+    static float x[4096];
+    for (int i = 0; i < 4096; i++)
+        x[i] = (float)i / 2048;
+    check_function(tail, exact_tail, 8, x); /* 4e-7 of the value */
+    for (int i = 0; i < 4096; i++)
+        x[i] = (float)i / 512;
+    check_function(tail, exact_tail, 40, x); /* 2e-6 */
+}
+
 /* Every exponent, denormal ones too, and more points around 1. */
 Test(interp, log_within_one_ulp) {
     static const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 1, -1, 0x1p-149f, 0x1.fffffep127f};

@@ -122,7 +122,7 @@ typedef struct Data {
 static bool is_positive(const OpDesc *d, uint32_t i) {
     const char *name = d->operand_names[i];
     return !strcmp(name, "running_var") || !strcmp(name, "stats") || !strcmp(name, "count") ||
-           ((d->flags & OP_ANY_DTYPE) && strstr(name, "weight"));
+           !strcmp(name, "divisor") || ((d->flags & OP_ANY_DTYPE) && strstr(name, "weight"));
 }
 
 /* Operand i: quarters; labels below the classes of operand 0 (else 10); step numbers around 1. */
@@ -501,6 +501,24 @@ static const Refusal refusals[] = {
      {BATCH_OF(9)},
      DIAG_SHAPE_MISMATCH,
      "cannot be expanded"},
+    {OP_log_softmax,
+     &(const SoftmaxAttrs){0},
+     1,
+     {BATCH_OF(9)},
+     DIAG_SHAPE_MISMATCH,
+     "over which log_softmax"},
+    {OP_prelu,
+     &(const PreluAttrs){0.25},
+     2,
+     {IMAGE(6, 9, 9), FIXED4(6, 1, 1, 9)},
+     DIAG_SHAPE_MISMATCH,
+     "do not fit together"},
+    {OP_prelu,
+     &(const PreluAttrs){0.25},
+     2,
+     {IMAGE(1, 9, 9), {.dtype = DT_F32, .rank = 3, .dim = {D(6), D(1), D(1)}}},
+     DIAG_SHAPE_MISMATCH,
+     "is larger than"},
     {OP_flatten,
      &(const FlattenAttrs){3, 1},
      1,
