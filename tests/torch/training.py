@@ -17,6 +17,7 @@ must have the same bits in loss and gradients.
 
 import copy
 import functools
+import gc
 import os
 import sys
 
@@ -148,7 +149,10 @@ def once(module, x, labels, dtype, told=None):
     """(loss, gradients, run) of PyTorch at the module's state."""
     t = Theirs(module, ADAM, dtype)
     loss, run = t.backward(x, labels, told)
-    return loss, t.gradients(), run
+    gradients = t.gradients()
+    del t
+    gc.collect()  # traced modules hold each other, and some have gigabytes of parameters
+    return loss, gradients, run
 
 
 class Watched:
