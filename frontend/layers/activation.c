@@ -79,7 +79,7 @@ static ValueId build_selu(LayerCall *c) {
     return layer_unary(c, OP_elu, &a);
 }
 
-static const ArgRow celu_args[] = {{"alpha", ARG_FLOAT, .def = 1, .lo = 1e-30, .hi = 1e30}, ROW_INPLACE};
+static const ArgRow celu_args[] = {{"alpha", ARG_FLOAT, .def = 1, .lo = 1e-9, .hi = 1e9}, ROW_INPLACE};
 
 static ValueId build_celu(LayerCall *c) {
     const double alpha = layer_arg(c, "alpha")->f;
@@ -113,7 +113,7 @@ static ValueId build_hardtanh(LayerCall *c) {
 }
 
 static const ArgRow softplus_args[] = {
-    {"beta", ARG_FLOAT, .def = 1, .lo = 1e-30, .hi = 1e30},
+    {"beta", ARG_FLOAT, .def = 1, .lo = 1e-9, .hi = 1e9},
     {"threshold", ARG_FLOAT, .def = 20},
 };
 

@@ -1,7 +1,7 @@
 # Whole models and layers against PyTorch (Debian's python3-torch, python3-torchvision); ctest -L torch.
 # Left out with sanitizers, whose runtime would have to be loaded into Python.
 if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
-  set(scripts "exporter" "layers 1" "layers 3" "layers 17" "sums" "models simplecnn" "models lenet5" "models resnet18"
+  set(scripts "exporter" "layers 1" "layers 3" "layers 17" "activations" "sums" "models simplecnn" "models lenet5" "models resnet18"
       "models resnet50" "models resnet18 224" "models resnet50 224" "nets" "torchvision_names"
       "schedules" "norms 7 17x5 3x7x5" "norms 9x13x7 3x5x4x7" "convs 3x1 17x13 3x7x5 17x1x1" "convs 16x13x7" "losses" "labels" "frozen" "dropout" "gradients 1" "gradients 3" "gradients 17" "optimizers" "training simplecnn 8"
       "training lenet5 8" "training resnet 5" "training vgg11 3")
