@@ -85,7 +85,7 @@ def infers(machine, directory, name, n=1):
 # ---- Training ----
 
 
-def trains(machine, directory, name, module, shape, n=3):
+def trains(machine, directory, name, module, shape, n=2):
     torch.manual_seed(5)
     module.train()
     x, labels = torch.randn(n, *shape), torch.arange(n) % 10
@@ -200,11 +200,11 @@ def dispatch(directory):
     small = os.path.join(directory, "small")
     export_torch.export(randomise(SmallResNet(), 3), torch.randn(1, 3, 16, 16), small)
     x = as_bytes(torch.rand(2, 1, 28, 28))
-    steps = as_bytes(torch.randn(3, 3, 16, 16)) + as_bytes(torch.tensor([1, 2, 3]))
+    steps = as_bytes(torch.randn(2, 3, 16, 16)) + as_bytes(torch.tensor([1, 2]))
     net_ = [lenet5 + ".json", "--batch", "2"]
     dispatched(directory, "embedded", net_, 2, x)
     dispatched(directory, "outside", net_ + ["--external-weights"], 2, x, lenet5 + ".safetensors")
-    dispatched(directory, "trained", [small + ".json", "--train", "--batch", "3"], 3, steps)
+    dispatched(directory, "trained", [small + ".json", "--train", "--batch", "2"], 2, steps)
 
 
 def dispatched(directory, name, arguments, n, data, *weights):
