@@ -46,10 +46,10 @@ static bool same_padding(const LayerCall *c, IntList *padding) {
 /* With another padding_mode than zeros the input is padded by an op of its own, and *padding is 0 then. */
 static bool pad_input(LayerCall *c, ValueId *x, IntList *padding) {
     PadAttrs a = {.pad.n = padding->n, .mode = (int32_t)layer_int(c, "padding_mode")};
-    const uint32_t n = padding->n / 2u;
+    const size_t n = padding->n / 2u;
     if (a.mode == PAD_CONSTANT)
         return true;
-    for (uint32_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         a.pad.v[2 * (n - 1 - i)] = padding->v[i];
         a.pad.v[2 * (n - 1 - i) + 1] = padding->v[i + n];
         padding->v[i] = padding->v[i + n] = 0;
