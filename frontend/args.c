@@ -188,8 +188,6 @@ static bool read_arg(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a)
         return read_padding(c, j, r, a);
     case ARG_WORD:
         return read_word(c, j, r, a);
-    case ARG_NULL:
-        return j->kind == JSON_NULL || unsupported(c, j, r, "null");
     }
     return false;
 }
@@ -225,7 +223,7 @@ bool layer_read_args(LayerCall *c) {
         Arg *a = &c->args[i];
         const Json *j = json_get(c->object, r->name);
         a->n = elements(c, r->kind);
-        if (j && j->kind == JSON_NULL && r->from)
+        if (j && j->kind == JSON_NULL && (r->from || r->may_null))
             j = NULL; /* PyTorch's None */
         if (j) {
             a->at = j;

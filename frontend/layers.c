@@ -59,12 +59,7 @@ ValueId layer_with_params(LayerCall *c, OpId op, const void *attrs) {
 /* Layers of torch.nn that networks for images use and that are not in the table: their names are no
  * misspellings, however near to one of it. */
 static const char *const torch_types[] = {
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool3d",
-    "AdaptiveMaxPool2d",
     "AlphaDropout",
-    "AvgPool1d",
-    "AvgPool3d",
     "Bilinear",
     "Conv3d",
     "ConvTranspose2d",
@@ -78,15 +73,12 @@ static const char *const torch_types[] = {
     "Hardshrink",
     "LSTM",
     "LPPool2d",
-    "MaxPool1d",
-    "MaxPool3d",
     "MaxUnpool2d",
     "MultiheadAttention",
     "PixelShuffle",
     "PixelUnshuffle",
     "RNN",
     "RReLU",
-    "Softmax2d",
     "Softmin",
     "Softshrink",
     "SyncBatchNorm",

@@ -16,13 +16,13 @@ typedef enum ArgKind {
     ARG_PADDING,     /* as ARG_SIZES, or "same" or "valid" */
     ARG_LIST,        /* one whole number or a list of up to MAX_LIST */
     ARG_WORD,        /* one of `words`; v[0] is its place among them */
-    ARG_NULL,        /* null and nothing else: PyTorch knows others, this compiler does not yet */
 } ArgKind;
 
 typedef struct ArgRow {
     const char *name;
     ArgKind kind;
     bool required;
+    bool may_null;            /* null is as good as missing */
     bool fixed;               /* ARG_BOOL: no other value than the default is supported yet */
     double def;               /* of each element, when missing */
     double lo, hi;            /* inclusive; both 0: no range */

@@ -193,12 +193,17 @@ int64_t window_input(const Window *w, int64_t o, int64_t k) {
     return o * w->stride - w->before + k * w->dilation;
 }
 
-int64_t avg_pool2d_count(const Pool2dAttrs *a, int64_t in, int axis, int64_t o) {
+/* How many taps the mean counts at output o. */
+static int64_t tap_count(const Pool2dAttrs *a, int64_t in, int axis, int64_t o) {
     const Window w = pool2d_window(a, in, axis);
     const int64_t room = w.in + w.after - window_input(&w, o, 0); /* ceil_mode may let it hang over */
     int64_t lo, hi;
     window_taps(&w, o, &lo, &hi);
     return !a->count_include_pad ? hi - lo : w.kernel < room ? w.kernel : room;
+}
+
+int64_t avg_pool2d_divisor(const Pool2dAttrs *a, int64_t h, int64_t w, int64_t y, int64_t x) {
+    return a->divisor_override ? a->divisor_override : tap_count(a, h, 0, y) * tap_count(a, w, 1, x);
 }
 
 bool pool2d_need_result(const OpCall *c, uint32_t i, OpId op, const Pool2dAttrs *a, const Type *input) {
@@ -228,23 +233,46 @@ bool pool2d_verify(const OpCall *c) {
     return true;
 }
 
+bool window_need(Context *cx, const Loc *loc, const Window *w, const char *axis, int64_t *out) {
+    if (!window_count(w, out))
+        return diag_error(&cx->diag, DIAG_SIZE_OVERFLOW, loc, "a size of it does not fit in 64 bits");
+    return *out >= 1 ||
+           diag_error(&cx->diag, DIAG_SHAPE_MISMATCH, loc,
+                      "kernel_size %lld does not fit in the %s %lld of its input%s", (long long)w->kernel,
+                      axis, (long long)w->in, w->before + w->after ? ", even padded" : "");
+}
+
 bool pool2d_infer(const OpCall *c, Type *out) {
     const Type *in = &c->operands[0];
     *out = type_dense(in);
     for (int i = 0; i < 2; i++) {
         Window w = pool2d_window(c->attrs, in->dim[2 + i].size, i);
-        int64_t count;
-        if (!window_count(&w, &count))
-            return op_fail_overflow(c);
-        if (count < 1) {
-            diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
-                       "kernel_size %lld does not fit in the %s %lld of its input%s", (long long)w.kernel,
-                       i ? "width" : "height", (long long)w.in, w.before + w.after ? ", even padded" : "");
+        int64_t *count = &out->dim[2 + i].size;
+        if (!window_need(c->cx, &c->loc, &w, i ? "width" : "height", count))
             return diag_hint(&c->cx->diag, "the input is %s", op_operand_text(c, 0));
-        }
-        out->dim[2 + i].size = count;
     }
     return true;
+}
+
+bool adaptive_pool2d_verify(const OpCall *c) {
+    return op_need_floats(c) && op_need_rank(c, 0, 4, "batch, channels, height, width");
+}
+
+bool adaptive_pool2d_infer(const OpCall *c, Type *out) {
+    const AdaptivePoolAttrs *a = c->attrs;
+    *out = type_dense(&c->operands[0]);
+    for (int i = 0; i < 2; i++) {
+        int64_t product; /* window bounds are computed with it */
+        if (__builtin_mul_overflow(c->operands[0].dim[2 + i].size, a->output_size.v[i] + 1, &product))
+            return op_fail_overflow(c);
+        out->dim[2 + i].size = a->output_size.v[i];
+    }
+    return true;
+}
+
+double adaptive_pool2d_flops(const OpCall *c, const Type *out, int64_t n) {
+    (void)out;
+    return (double)type_elems(&c->operands[0], n);
 }
 
 double pool2d_flops(const OpCall *c, const Type *out, int64_t n) {

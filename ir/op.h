@@ -121,7 +121,8 @@ typedef struct Pool2dAttrs {     /* max_pool2d and avg_pool2d */
     IntList padding;             /* 4: top, left, bottom, right */
     IntList dilation;            /* 2; max_pool2d only */
     bool ceil_mode;
-    bool count_include_pad; /* avg_pool2d only */
+    bool count_include_pad;   /* avg_pool2d only */
+    int64_t divisor_override; /* avg_pool2d only: what sums are divided by; 0: the elements that count */
 } Pool2dAttrs;
 
 typedef struct PoolBackwardAttrs { /* avg_pool2d_backward */
@@ -133,8 +134,8 @@ typedef struct AdaptivePoolBackwardAttrs {
     IntList input_size; /* 2 */
 } AdaptivePoolBackwardAttrs;
 
-typedef struct AdaptivePoolAttrs {
-    IntList output_size; /* 2 */
+typedef struct AdaptivePoolAttrs { /* adaptive_avg_pool2d and adaptive_max_pool2d */
+    IntList output_size;           /* 2 */
 } AdaptivePoolAttrs;
 
 typedef struct BatchNormAttrs {

@@ -18,7 +18,8 @@ static bool is_identity(const Graph *g, const Node *n, const Type *in) {
     case OP_flatten:
     case OP_reshape:
     case OP_reorder:
-    case OP_adaptive_avg_pool2d: /* as many windows as pixels: each is one pixel */
+    case OP_adaptive_avg_pool2d:
+    case OP_adaptive_max_pool2d: /* as many windows as pixels: each is one pixel */
         return type_equal(in, out);
     case OP_max_pool2d:
     case OP_avg_pool2d: {

@@ -159,15 +159,21 @@ LAYERS = {
     nn.GELU: {"approximate": "none"},
     nn.Hardtanh: {"min_val": -1.0, "max_val": 1.0},
     nn.Softplus: {"beta": 1, "threshold": 20},
-    nn.MaxPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
-    nn.AvgPool2d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
-                   "count_include_pad": True, "divisor_override": None},
-    nn.AdaptiveAvgPool2d: {"output_size": REQUIRED},
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+                    {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}),
+    nn.AvgPool1d: {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
+                   "count_include_pad": True},
+    **dict.fromkeys((nn.AvgPool2d, nn.AvgPool3d),
+                    {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False,
+                     "count_include_pad": True, "divisor_override": None}),
+    **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.AdaptiveAvgPool1d,
+                     nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), {"output_size": REQUIRED}),
     nn.Flatten: {"start_dim": 1, "end_dim": -1},
     nn.Dropout: {"p": 0.5},
     nn.Dropout2d: {"p": 0.5},
     nn.Softmax: {"dim": REQUIRED},
     nn.LogSoftmax: {"dim": REQUIRED},
+    nn.Softmax2d: {},
 }
 
 
@@ -207,8 +213,8 @@ def layer_of_module(module):
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.InstanceNorm2d and module.track_running_stats:
         raise ExportError("InstanceNorm2d with running statistics is not supported")
-    if kind is nn.MaxPool2d and module.return_indices:
-        raise ExportError("MaxPool2d with return_indices is not supported")
+    if getattr(module, "return_indices", False):
+        raise ExportError("%s with return_indices is not supported" % kind.__name__)
     return layer
 
 
@@ -217,16 +223,17 @@ def call(function_of_args):
     return lambda args, kwargs: function_of_args(*args, **kwargs)
 
 
-def adaptive(x, output_size):
-    return nn.AdaptiveAvgPool2d(output_size)
+def adaptive(kind):
+    return lambda x, output_size, *more, **named: kind(output_size, *more, **named)
 
 
-def max_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    return nn.MaxPool2d(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+def max_pool(kind):
+    return lambda x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False: kind(
+        kernel_size, stride, padding, dilation, return_indices, ceil_mode)
 
 
-def avg_pool(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
-    return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+def avg_pool(kind):
+    return lambda x, kernel_size, stride=None, *more, **named: kind(kernel_size, stride, *more, **named)
 
 
 def softmax(kind):
@@ -277,9 +284,18 @@ for spellings, make in (
     ((F.softplus,), activation(nn.Softplus)),
     ((F.softsign,), activation(nn.Softsign)),
     ((F.logsigmoid,), activation(nn.LogSigmoid)),
-    ((F.max_pool2d, torch.max_pool2d), max_pool),
-    ((F.avg_pool2d,), avg_pool),
-    ((F.adaptive_avg_pool2d,), adaptive),
+    ((F.max_pool1d, torch.max_pool1d), max_pool(nn.MaxPool1d)),
+    ((F.max_pool2d, torch.max_pool2d), max_pool(nn.MaxPool2d)),
+    ((F.max_pool3d, torch.max_pool3d), max_pool(nn.MaxPool3d)),
+    ((F.avg_pool1d,), avg_pool(nn.AvgPool1d)),
+    ((F.avg_pool2d,), avg_pool(nn.AvgPool2d)),
+    ((F.avg_pool3d,), avg_pool(nn.AvgPool3d)),
+    ((F.adaptive_max_pool1d,), adaptive(nn.AdaptiveMaxPool1d)),
+    ((F.adaptive_max_pool2d,), adaptive(nn.AdaptiveMaxPool2d)),
+    ((F.adaptive_max_pool3d,), adaptive(nn.AdaptiveMaxPool3d)),
+    ((F.adaptive_avg_pool1d,), adaptive(nn.AdaptiveAvgPool1d)),
+    ((F.adaptive_avg_pool2d,), adaptive(nn.AdaptiveAvgPool2d)),
+    ((F.adaptive_avg_pool3d,), adaptive(nn.AdaptiveAvgPool3d)),
     ((F.local_response_norm,), lambda x, size, alpha=1e-4, beta=0.75, k=1.0: nn.LocalResponseNorm(size, alpha, beta, k)),
 ):
     for spelling in spellings:

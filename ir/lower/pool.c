@@ -12,6 +12,7 @@ enum { TASK_READS = 16384, UNROLL_COLUMNS = 8, UNROLL_WINDOW = 32, SUMS = 4, SUM
 typedef struct Pool {
     LowerKernel *lk;
     bool is_max, count_pad;
+    int64_t divisor; /* of every sum; 0: the elements that count */
     PoolAxis axis[2];
     int lane_dim; /* 1 or 3 */
     uint8_t lanes;
@@ -106,7 +107,8 @@ static void window(Pool *p, Idx oh, Idx ow, bool rows_inside, bool columns_insid
     LVal v = combine(p, lanes);
     if (!p->is_max) {
         Idx high = pool_tap_count(b, rows, p->count_pad, oh, h0, h1);
-        Idx wide = pool_tap_count(b, columns, p->count_pad, ow, w0, w1), count = lb_mul(b, high, wide);
+        Idx wide = pool_tap_count(b, columns, p->count_pad, ow, w0, w1);
+        Idx count = p->divisor ? lb_c(b, p->divisor) : lb_mul(b, high, wide);
         v = lb_op2(b, LOP_DIV, v, lb_splat(b, lb_index(b, (LType){t.dtype, 1}, count), lanes));
     }
     Idx coord[4] = {p->n, p->c, oh, ow};
@@ -194,13 +196,15 @@ static bool padded_alike(const LowerKernel *lk, uint8_t lanes) {
 
 bool lower_pool(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
-    Pool p = {.lk = &lk, .is_max = n->op == OP_max_pool2d};
+    const bool adaptive = n->op == OP_adaptive_avg_pool2d || n->op == OP_adaptive_max_pool2d;
+    Pool p = {.lk = &lk, .is_max = n->op == OP_max_pool2d || n->op == OP_adaptive_max_pool2d};
     for (int i = 0; i < 2; i++)
-        p.axis[i] = n->op == OP_adaptive_avg_pool2d
-                        ? pool_axis_adaptive(lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size)
-                        : pool_axis(n->attrs, lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size, i);
-    if (n->op == OP_avg_pool2d)
+        p.axis[i] = adaptive ? pool_axis_adaptive(lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size)
+                             : pool_axis(n->attrs, lk.in[0]->dim[2 + i].size, lk.out->dim[2 + i].size, i);
+    if (n->op == OP_avg_pool2d) {
         p.count_pad = ((const Pool2dAttrs *)n->attrs)->count_include_pad;
+        p.divisor = ((const Pool2dAttrs *)n->attrs)->divisor_override;
+    }
     choose_lanes(&p);
     int64_t c = lk.out->dim[1].size;
     if (p.lane_dim == 3 || p.lanes == 1) {

@@ -11,6 +11,7 @@ enum { DY, X, Y }; /* operands; the last two of max_pool2d_backward only */
 typedef struct Back {
     LowerKernel *lk;
     bool is_max, count_pad;
+    int64_t divisor; /* of every sum; 0: the elements that count */
     PoolAxis axis[2];
     bool disjoint; /* no input is in two windows */
     bool tiled;    /* each input is in one */
@@ -61,7 +62,8 @@ static LVal share(Back *p, LVal dy, const Idx *o, const Idx taps[2][2]) {
     LBuild *b = &p->lk->b;
     const Idx high = pool_tap_count(b, &p->axis[0], p->count_pad, o[0], taps[0][0], taps[0][1]);
     const Idx wide = pool_tap_count(b, &p->axis[1], p->count_pad, o[1], taps[1][0], taps[1][1]);
-    const LVal count = lb_index(b, (LType){lb_type(b, dy).dtype, 1}, lb_mul(b, high, wide));
+    const LVal count = lb_index(b, (LType){lb_type(b, dy).dtype, 1},
+                                p->divisor ? lb_c(b, p->divisor) : lb_mul(b, high, wide));
     return lb_op2(b, LOP_DIV, dy, lb_splat(b, count, p->lanes));
 }
 
@@ -155,7 +157,7 @@ static void find_axes(Back *p) {
     for (int i = 0; i < 2; i++) {
         const int64_t in = lk->out->dim[2 + i].size, out = lk->in[DY]->dim[2 + i].size;
         PoolAxis *a = &p->axis[i];
-        if (n->op == OP_adaptive_avg_pool2d_backward)
+        if (n->op == OP_adaptive_avg_pool2d_backward || n->op == OP_adaptive_max_pool2d_backward)
             *a = pool_axis_adaptive(in, out);
         else
             *a = pool_axis(p->is_max ? n->attrs : &((const PoolBackwardAttrs *)n->attrs)->pool, in, out, i);
@@ -190,9 +192,13 @@ static uint8_t find_lanes(const LowerKernel *lk, bool *padded) {
 
 bool lower_pool_backward(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
-    Back p = {.lk = &lk, .is_max = n->op == OP_max_pool2d_backward};
-    if (n->op == OP_avg_pool2d_backward)
-        p.count_pad = ((const PoolBackwardAttrs *)n->attrs)->pool.count_include_pad;
+    Back p = {.lk = &lk,
+              .is_max = n->op == OP_max_pool2d_backward || n->op == OP_adaptive_max_pool2d_backward};
+    if (n->op == OP_avg_pool2d_backward) {
+        const Pool2dAttrs *a = &((const PoolBackwardAttrs *)n->attrs)->pool;
+        p.count_pad = a->count_include_pad;
+        p.divisor = a->divisor_override;
+    }
     find_axes(&p);
     if (!p.tiled)
         lk.b.k->bufs.data[lk.out_buf].kind = LB_INOUT; /* read again once it is written */

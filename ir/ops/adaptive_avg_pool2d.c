@@ -8,22 +8,6 @@ static const AttrRow rows[] = {
     {"output_size", ATTR_INTS, offsetof(AdaptivePoolAttrs, output_size), 2, 1, OP_MAX_INT, NULL, false, 0},
 };
 
-static bool verify(const OpCall *c) {
-    return op_need_floats(c) && op_need_rank(c, 0, 4, "batch, channels, height, width");
-}
-
-static bool infer_shape(const OpCall *c, Type *out) {
-    const AdaptivePoolAttrs *a = c->attrs;
-    *out = type_dense(&c->operands[0]);
-    for (int i = 0; i < 2; i++) {
-        int64_t product; /* window bounds are computed with it */
-        if (__builtin_mul_overflow(c->operands[0].dim[2 + i].size, a->output_size.v[i] + 1, &product))
-            return op_fail_overflow(c);
-        out->dim[2 + i].size = a->output_size.v[i];
-    }
-    return true;
-}
-
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
     int64_t count = tensor_elems(out);
@@ -39,11 +23,6 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
                 sum += plane[r * w + k];
         out->data[i] = sum / (double)((y1 - y0) * (x1 - x0));
     }
-}
-
-static double flops(const OpCall *c, const Type *out, int64_t n) {
-    (void)out;
-    return (double)type_elems(&c->operands[0], n);
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
@@ -70,11 +49,11 @@ const OpDesc op_adaptive_avg_pool2d = {
     .operand_names = (const char *const[]){"input"},
     .flags = OP_POOL,
     .attrs = ATTR_TABLE(rows, AdaptivePoolAttrs),
-    .verify = verify,
-    .infer_shape = infer_shape,
+    .verify = adaptive_pool2d_verify,
+    .infer_shape = adaptive_pool2d_infer,
     .eval = eval,
     .lower = lower_pool,
     .grad = grad,
-    .flops = flops,
+    .flops = adaptive_pool2d_flops,
     SAMPLES(samples),
 };

@@ -9,6 +9,7 @@ static const AttrRow attr_rows[] = {
     {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
     {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
     {"count_include_pad", ATTR_BOOL, offsetof(Pool2dAttrs, count_include_pad), 0, 0, 1, NULL, true, 1},
+    {"divisor_override", ATTR_INT, offsetof(Pool2dAttrs, divisor_override), 0, 0, OP_MAX_INT, NULL, true, 0},
 };
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
@@ -25,7 +26,7 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
         for (int64_t kh = y0; kh < y1; kh++)
             for (int64_t kw = x0; kw < x1; kw++)
                 sum += plane[window_input(&rows, y, kh) * w + window_input(&columns, x, kw)];
-        out->data[i] = sum / (double)(avg_pool2d_count(attrs, h, 0, y) * avg_pool2d_count(attrs, w, 1, x));
+        out->data[i] = sum / (double)avg_pool2d_divisor(attrs, h, w, y, x);
     }
 }
 
@@ -35,16 +36,17 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
     return grad_add(gr, n, 0, grad_node(gr, n, OP_avg_pool2d_backward, &dy, 1, &attrs, "grad"));
 }
 
-#define POOL(k, s, p, c, i)                                                                                  \
+#define POOL(k, s, p, c, i, d)                                                                               \
     .attrs = &(const Pool2dAttrs) {                                                                          \
-        INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), {0}, c, i                                               \
+        INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), {0}, c, i, d                                            \
     }
 static const OpSample samples[] = {
-    {POOL(2, 2, 0, false, true), .n = 1, .operands = {TN4(3, 7, 8)}, .batch = 3},
-    {POOL(3, 2, 1, false, true), .n = 1, .operands = {TN4(17, 13, 7)}, .batch = 1},
-    {POOL(3, 2, 1, true, false), .n = 1, .operands = {TN4(1, 6, 8)}, .batch = 2},
-    {POOL(3, 2, 1, true, true), .n = 1, .operands = {TN4(16, 6, 8)}, .batch = 1},
-    {POOL(5, 3, 2, true, true), .n = 1, .operands = {TN4(8, 3, 3)}, .batch = 2},
+    {POOL(2, 2, 0, false, true, 0), .n = 1, .operands = {TN4(3, 7, 8)}, .batch = 3},
+    {POOL(3, 2, 1, false, true, 0), .n = 1, .operands = {TN4(17, 13, 7)}, .batch = 1},
+    {POOL(3, 2, 1, true, false, 0), .n = 1, .operands = {TN4(1, 6, 8)}, .batch = 2},
+    {POOL(3, 2, 1, true, true, 0), .n = 1, .operands = {TN4(16, 6, 8)}, .batch = 1},
+    {POOL(3, 2, 1, false, true, 5), .n = 1, .operands = {TN4(9, 7, 8)}, .batch = 2},
+    {POOL(5, 3, 2, true, true, 0), .n = 1, .operands = {TN4(8, 3, 3)}, .batch = 2},
 };
 
 const OpDesc op_avg_pool2d = {

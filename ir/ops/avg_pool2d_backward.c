@@ -10,6 +10,7 @@ static const AttrRow attr_rows[] = {
     {"padding", ATTR_INTS, AT(pool.padding), 4, 0, OP_MAX_INT, NULL, true, 0},
     {"ceil_mode", ATTR_BOOL, AT(pool.ceil_mode), 0, 0, 1, NULL, true, 0},
     {"count_include_pad", ATTR_BOOL, AT(pool.count_include_pad), 0, 0, 1, NULL, true, 1},
+    {"divisor_override", ATTR_INT, AT(pool.divisor_override), 0, 0, OP_MAX_INT, NULL, true, 0},
     {"input_size", ATTR_INTS, AT(input_size), 2, 1, 9e15, NULL, false, 0},
 };
 
@@ -40,8 +41,7 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     for (int64_t i = 0; i < count; i++) {
         double *plane = out->data + i / ow / oh * h * w;
         const int64_t y = i / ow % oh, x = i % ow;
-        const double part =
-            in[0].data[i] / (double)(avg_pool2d_count(a, h, 0, y) * avg_pool2d_count(a, w, 1, x));
+        const double part = in[0].data[i] / (double)avg_pool2d_divisor(a, h, w, y, x);
         window_taps(&rows, y, &y0, &y1);
         window_taps(&columns, x, &x0, &x1);
         for (int64_t kh = y0; kh < y1; kh++)
@@ -57,17 +57,18 @@ static double flops(const OpCall *c, const Type *out, int64_t n) {
            (double)a->pool.kernel_size.v[1];
 }
 
-#define POOL(k, s, p, c, i, h, w)                                                                            \
+#define POOL(k, s, p, c, i, d, h, w)                                                                         \
     .attrs = &(const PoolBackwardAttrs) {                                                                    \
-        {INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), {0}, c, i}, INTS2(h, w)                                \
+        {INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), {0}, c, i, d}, INTS2(h, w)                             \
     }
 static const OpSample samples[] = {
-    {POOL(2, 2, 0, false, true, 7, 8), .n = 1, .operands = {TN4(3, 3, 4)}, .batch = 3},
-    {POOL(2, 2, 0, false, true, 6, 8), .n = 1, .operands = {TN4(17, 3, 4)}, .batch = 2},
-    {POOL(3, 2, 1, false, true, 13, 7), .n = 1, .operands = {TN4(17, 7, 4)}, .batch = 1},
-    {POOL(3, 2, 1, true, false, 6, 8), .n = 1, .operands = {TN4(1, 4, 5)}, .batch = 2},
-    {POOL(3, 2, 1, true, true, 6, 8), .n = 1, .operands = {TN4(16, 4, 5)}, .batch = 1},
-    {POOL(5, 3, 2, true, true, 3, 3), .n = 1, .operands = {TN4(8, 2, 2)}, .batch = 2},
+    {POOL(2, 2, 0, false, true, 0, 7, 8), .n = 1, .operands = {TN4(3, 3, 4)}, .batch = 3},
+    {POOL(2, 2, 0, false, true, 0, 6, 8), .n = 1, .operands = {TN4(17, 3, 4)}, .batch = 2},
+    {POOL(3, 2, 1, false, true, 0, 13, 7), .n = 1, .operands = {TN4(17, 7, 4)}, .batch = 1},
+    {POOL(3, 2, 1, true, false, 0, 6, 8), .n = 1, .operands = {TN4(1, 4, 5)}, .batch = 2},
+    {POOL(3, 2, 1, true, true, 0, 6, 8), .n = 1, .operands = {TN4(16, 4, 5)}, .batch = 1},
+    {POOL(3, 2, 1, false, true, 5, 7, 8), .n = 1, .operands = {TN4(9, 4, 4)}, .batch = 2},
+    {POOL(5, 3, 2, true, true, 0, 3, 3), .n = 1, .operands = {TN4(8, 2, 2)}, .batch = 2},
 };
 
 const OpDesc op_avg_pool2d_backward = {

@@ -44,9 +44,7 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
 }
 
 #define POOL(k, s, p, d, c)                                                                                  \
-    .attrs = &(const Pool2dAttrs) {                                                                          \
-        INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), INTS2(d, d), c, false                                   \
-    }
+    .attrs = &(const Pool2dAttrs){INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), INTS2(d, d), c, false, 0}
 static const OpSample samples[] = {
     {POOL(2, 2, 0, 1, false), .n = 1, .operands = {TN4(3, 7, 8)}, .batch = 3},
     {POOL(3, 2, 1, 1, false), .n = 1, .operands = {TN4(17, 13, 7)}, .batch = 1},

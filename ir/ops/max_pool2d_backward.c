@@ -57,9 +57,7 @@ static double flops(const OpCall *c, const Type *out, int64_t n) {
 }
 
 #define POOL(k, s, p, d, c)                                                                                  \
-    .attrs = &(const Pool2dAttrs) {                                                                          \
-        INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), INTS2(d, d), c, false                                   \
-    }
+    .attrs = &(const Pool2dAttrs){INTS2(k, k), INTS2(s, s), INTS4(p, p, p, p), INTS2(d, d), c, false, 0}
 static const OpSample samples[] = {
     {POOL(2, 2, 0, 1, false), .n = 3, .operands = {TN4(3, 3, 4), TN4(3, 7, 8), TN4(3, 3, 4)}, .batch = 3},
     {POOL(2, 2, 0, 1, false), .n = 3, .operands = {TN4(17, 3, 4), TN4(17, 6, 8), TN4(17, 3, 4)}, .batch = 2},
