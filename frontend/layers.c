@@ -62,7 +62,6 @@ static const char *const torch_types[] = {
     "AlphaDropout",
     "Bilinear",
     "Conv3d",
-    "ConvTranspose2d",
     "CosineSimilarity",
     "Dropout1d",
     "Dropout2d",

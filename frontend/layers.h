@@ -59,7 +59,7 @@ typedef struct ParamRow {
 } ParamRow;
 
 #define SIZE_MAX_ARG 2147483647.0 /* the largest count or size */
-enum { MAX_ARGS = 9, MAX_PARAMS = 4 };
+enum { MAX_ARGS = 10, MAX_PARAMS = 4 };
 
 /* A layer being built. */
 typedef struct LayerRow LayerRow;

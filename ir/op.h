@@ -116,6 +116,11 @@ typedef struct Conv2dAttrs {
     int64_t groups;
 } Conv2dAttrs;
 
+/* The gradient of conv2d's input, and so a transposed convolution: true, it is conv2d with attributes *at of
+ * y, spread by the stride (`dilate`) where that is not 1, with the flipped weight (`flip_weight`); false, it
+ * is conv2d_backward_input. x, w, y: input, weight and result of the convolution with attributes a. */
+bool conv2d_input_plan(const Conv2dAttrs *a, const Type *x, const Type *w, const Type *y, Conv2dAttrs *at);
+
 typedef struct Pool2dAttrs {     /* max_pool2d and avg_pool2d */
     IntList kernel_size, stride; /* 2 */
     IntList padding;             /* 4: top, left, bottom, right */

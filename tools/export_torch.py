@@ -125,7 +125,7 @@ REQUIRED = object()
 PLAIN = (nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.LogSigmoid, nn.Tanh,
          nn.Softsign)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 PADS = (nn.ZeroPad2d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d, nn.ReplicationPad1d,
         nn.ReplicationPad2d, nn.ReplicationPad3d)
 CONSTANT_PADS = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
@@ -142,6 +142,8 @@ class Pad(nn.Module):
 LAYERS = {
     **dict.fromkeys(CONVOLUTIONS, {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED,
                                    "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"}),
+    nn.ConvTranspose2d: {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED, "stride": 1,
+                         "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1},
     **dict.fromkeys(PADS, {"padding": REQUIRED}),
     **dict.fromkeys(CONSTANT_PADS, {"padding": REQUIRED, "value": REQUIRED}),
     Pad: {"pad": REQUIRED, "mode": "constant", "value": 0.0},

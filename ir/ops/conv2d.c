@@ -159,20 +159,25 @@ static bool backward_padding(const Shapes *s, IntList *padding) {
     return true;
 }
 
+bool conv2d_input_plan(const Conv2dAttrs *a, const Type *x, const Type *w, const Type *y, Conv2dAttrs *at) {
+    const bool strided = a->stride.v[0] > 1 || a->stride.v[1] > 1;
+    /* Spread apart, y is mostly zeros: worth it only where nothing but the plain nest is left. */
+    const bool plain = a->groups > 1 || a->dilation.v[0] > 1 || a->dilation.v[1] > 1;
+    *at = (Conv2dAttrs){INTS2(1, 1), {0}, a->dilation, a->groups};
+    return backward_padding(&(const Shapes){a, *x, *w, *y}, &at->padding) && (!strided || plain);
+}
+
 static ValueId grad_input(Grad *gr, const Node *n, const Shapes *s, ValueId dy) {
     const Conv2dAttrs *a = s->a;
     const ValueId w = n->operands[1];
-    const bool strided = a->stride.v[0] > 1 || a->stride.v[1] > 1;
-    Conv2dAttrs at = {INTS2(1, 1), {0}, a->dilation, a->groups};
+    Conv2dAttrs at;
     const FlipWeightAttrs flip = {a->groups};
     const DilateAttrs spread = {a->stride};
-    /* Spread apart, dy is mostly zeros: worth it only where nothing but the plain nest is left. */
-    const bool plain = a->groups > 1 || a->dilation.v[0] > 1 || a->dilation.v[1] > 1;
-    if (!backward_padding(s, &at.padding) || (strided && !plain)) {
+    if (!conv2d_input_plan(a, &s->x, &s->w, &s->y, &at)) {
         ConvGradAttrs back = {*a, INTS2(s->x.dim[2].size, s->x.dim[3].size)};
         return grad_node(gr, n, OP_conv2d_backward_input, (ValueId[]){dy, w}, 2, &back, "grad_input");
     }
-    if (strided)
+    if (a->stride.v[0] > 1 || a->stride.v[1] > 1)
         dy = grad_node(gr, n, OP_dilate, &dy, 1, &spread, "grad_spread");
     ValueId flipped = grad_node(gr, n, OP_flip_weight, &w, 1, &flip, "flipped");
     return grad_node(gr, n, OP_conv2d, (ValueId[]){dy, flipped}, 2, &at, "grad_input");

@@ -1,5 +1,6 @@
-/* conv2d_backward_input: the gradient of conv2d's input, whatever the convolution. Where autodiff can, it
- * makes another convolution of it (conv2d.c). */
+/* conv2d_backward_input: the gradient of conv2d's input, whatever the convolution, and so a transposed one.
+ * Where conv2d_input_plan (conv2d.c) can, it is another convolution. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -63,6 +64,19 @@ static bool lower(Lower *lw, const Node *n) {
                                                             : lower_conv_input_plain(lw, n);
 }
 
+/* It is linear in both: of dy the convolution itself is the gradient. */
+static bool grad(Grad *gr, const Node *n, ValueId g) {
+    const ConvGradAttrs *a = n->attrs;
+    const Type w = gr->g->values.data[n->operands[1]].type;
+    const ConvGradAttrs weight = {a->conv, INTS2(w.dim[2].size, w.dim[3].size)};
+    const ValueId x[2] = {g, n->operands[1]}, both[2] = {n->operands[0], g};
+    if (grad_wanted(gr, n, 1) &&
+        !grad_add(gr, n, 1, grad_node(gr, n, OP_conv2d_backward_weight, both, 2, &weight, "grad_weight")))
+        return false;
+    return !grad_wanted(gr, n, 0) ||
+           grad_add(gr, n, 0, grad_node(gr, n, OP_conv2d, x, 2, &a->conv, "grad_input"));
+}
+
 static double flops(const OpCall *c, const Type *out, int64_t n) {
     (void)out;
     return 2 * (double)type_elems(&c->operands[0], n) * (double)type_elems(&c->operands[1], 1) /
@@ -89,11 +103,11 @@ const OpDesc op_conv2d_backward_input = {
     .max_operands = 2,
     .operand_names = (const char *const[]){"grad_output", "weight"},
     .attrs = ATTR_TABLE(rows, ConvGradAttrs),
-    .flags = OP_INTERNAL,
     .verify = verify,
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower,
+    .grad = grad,
     .flops = flops,
     SAMPLES(samples),
 };

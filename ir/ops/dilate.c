@@ -1,5 +1,6 @@
 /* dilate: zeros between the pixels of a picture, [N, C, (H-1)*stride + 1, ...]: what the input's gradient of
  * a strided convolution with groups is made with. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -32,6 +33,17 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     }
 }
 
+/* The pixels alone: the mean over windows of one pixel. */
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    const DilateAttrs *a = n->attrs;
+    const Pool2dAttrs pixels = {.kernel_size = INTS2(1, 1),
+                                .stride = a->stride,
+                                .padding = INTS4(0, 0, 0, 0),
+                                .dilation = INTS2(1, 1),
+                                .count_include_pad = true};
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_avg_pool2d, &dy, 1, &pixels, "grad_input"));
+}
+
 #define DILATE(sh, sw)                                                                                       \
     .attrs = &(const DilateAttrs) {                                                                          \
         INTS2(sh, sw)                                                                                        \
@@ -48,11 +60,12 @@ const OpDesc op_dilate = {
     .max_operands = 1,
     .operand_names = (const char *const[]){"input"},
     .attrs = ATTR_TABLE(rows, DilateAttrs),
-    .flags = OP_INTERNAL | OP_FOLLOWS,
+    .flags = OP_FOLLOWS,
     .verify = verify,
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower_dilate,
+    .grad = grad,
     .flops = op_no_flops,
     SAMPLES(samples),
 };

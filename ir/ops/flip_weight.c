@@ -1,6 +1,7 @@
 /* flip_weight: the weight of the convolution that gives conv2d's input gradient. [O, I/groups, KH, KW]
  * becomes [I, O/groups, KH, KW]: within a group out and in change places, and each kernel is turned by 180
  * degrees. */
+#include "ir/grad.h"
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 
@@ -40,6 +41,11 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     }
 }
 
+/* Flipped twice it is what it was. */
+static bool grad(Grad *gr, const Node *n, ValueId dy) {
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_flip_weight, &dy, 1, n->attrs, "grad_weight"));
+}
+
 #define GROUPS(g)                                                                                            \
     .attrs = &(const FlipWeightAttrs) {                                                                      \
         g                                                                                                    \
@@ -56,11 +62,11 @@ const OpDesc op_flip_weight = {
     .max_operands = 1,
     .operand_names = (const char *const[]){"weight"},
     .attrs = ATTR_TABLE(rows, FlipWeightAttrs),
-    .flags = OP_INTERNAL,
     .verify = verify,
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower_reorder,
+    .grad = grad,
     .flops = op_no_flops,
     SAMPLES(samples),
 };

@@ -54,6 +54,20 @@ def pictures(c, h, w):
     yield "repeated", nn.ReplicationPad2d((3, 1, 2, 4))
     yield "between", nn.Sequential(conv(c, 16, 1), nn.ReplicationPad2d(1), conv(16, 9, 3), nn.ReLU())
     yield "between_value", nn.Sequential(conv(c, 17, 1), nn.ConstantPad2d(1, 2.0), conv(17, 9, 3))
+    back = nn.ConvTranspose2d
+    yield "back1", back(c, 5, 1)
+    yield "back3", back(c, 17, 3, padding=1)
+    yield "back_stride", back(c, 16, 3, stride=2, output_padding=1)
+    yield "back_double", nn.Sequential(back(c, 9, 4, stride=2, padding=1), nn.ReLU(), conv(9, 4, 3, padding=1))
+    yield "back_oblong", back(c, 6, (2, 3), stride=(1, 3), output_padding=(0, 2), bias=False)
+    yield "back_gaps", back(c, 4, 2, stride=3)
+    yield "back_dilated", back(c, 5, 3, dilation=2, stride=(2, 1), padding=1, output_padding=(1, 0))
+    yield "back_depthwise", back(c, 2 * c, 3, stride=2, padding=1, output_padding=1, groups=c)
+    yield "back_bn", nn.Sequential(back(c, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    if h > 1:
+        yield "back_cropped", back(c, 3, 2, stride=2, padding=1)
+    if c == 16:
+        yield "back_grouped", back(c, 24, 3, stride=2, padding=1, groups=4)
     if h > 3 and w > 2:
         yield "mirrored", nn.ReflectionPad2d((2, 1, 3, 0))
         yield "pad_channels", Pad((1, 0, 2, 1, 1, 2), "constant", 0.5)
