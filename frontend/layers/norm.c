@@ -21,22 +21,22 @@ static int64_t extent(const Type *t, int lo, int hi) {
 static ValueId normalised(LayerCall *c, IntList shape, IntList params) {
     const Type in = graph_value(c->g, c->inputs[0])->type;
     const BatchNormAttrs a = {.eps = layer_arg(c, "eps")->f};
-    static const OpId op[] = {OP_mul, OP_add};
-    static const char *const suffix[] = {"scaled", "shifted"}, *const seen[] = {"weight_view", "bias_view"};
+    static const OpId op[] = {OP_instance_norm, OP_mul, OP_add};
+    static const char *const suffix[] = {"normalised", "scaled", "shifted"};
+    static const char *const seen[] = {"", "weight_view", "bias_view"};
     IntList back = {.n = (uint8_t)(in.rank - 1)};
     bool same = shape.n == back.n;
     for (int i = 0; i < back.n; i++) {
         back.v[i] = in.dim[i + 1].size;
         same &= shape.v[i] == back.v[i];
     }
+    const int steps = c->params[0] == NO_VALUE ? 1 : 3;
     ValueId v = same ? c->inputs[0] : view(c, c->inputs[0], shape, "view");
-    if (v != NO_VALUE)
-        v = graph_node(c->g, OP_instance_norm, &v, 1, &a, intern_f(c->cx, "%s.normalised", c->name), c->loc);
-    for (int i = 0; i < 2 && v != NO_VALUE && c->params[0] != NO_VALUE; i++) {
-        const ValueId both[2] = {v, view(c, c->params[i], params, seen[i])};
-        v = both[1] == NO_VALUE ? both[1]
-                                : graph_node(c->g, op[i], both, 2, NULL,
-                                             intern_f(c->cx, "%s.%s", c->name, suffix[i]), c->loc);
+    for (int i = 0; i < steps && v != NO_VALUE; i++) {
+        const ValueId both[2] = {v, i ? view(c, c->params[i - 1], params, seen[i]) : NO_VALUE};
+        const bool last = same && i + 1 == steps; /* it bears the layer's name */
+        const char *name = last ? c->name : intern_f(c->cx, "%s.%s", c->name, suffix[i]);
+        v = graph_node(c->g, op[i], both, i ? 2 : 1, i ? NULL : &a, name, c->loc);
     }
     return same ? v : view(c, v, back, NULL);
 }

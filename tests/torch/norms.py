@@ -3,7 +3,8 @@
 and in training mode their gradients. Each layer stands between two linear layers there: one on the last dimension, which
 shows the gradient of the layer's input, and one that gives each of its outputs another gradient.
 
-    norms.py SHAPE...    each as 3x7x5, without the batch"""
+    norms.py SHAPE...    each as 3x7x5, without the batch
+    norms.py more        the same bits whatever the number of threads; values far from zero"""
 
 import copy
 import os
@@ -14,7 +15,7 @@ from torch import nn
 
 import gradients
 import layers
-from common import cpus, export_torch, randomise, refuses, set_state, training, workplace
+from common import as_bytes, check, cpus, export_torch, native, randomise, refuses, set_state, state, training, workplace
 
 MORE = 2  # elements of the input's last dimension besides
 
@@ -117,6 +118,8 @@ def forward(directory, shape, label, parts, able):
     net, base = randomise(Outputs(parts), sum(shape)), os.path.join(directory, label)
     x = torch.randn(3, *shape)
     export_torch.export(net, x, base)
+    names = {k for k in net.state_dict() if not k.endswith("num_batches_tracked")}
+    check(set(export_torch.weights_for(base + ".json", net.state_dict())) == names, label + ": weights by name")
     with torch.no_grad():
         want = net(x)
     for cpu in able:
@@ -136,9 +139,41 @@ def backward(directory, shape, label, parts, cpu, batches):
         gradients.compare(net, model, x[:n], "%s, %s, %d" % (label, cpu, n))
 
 
+def same_bits(directory, shape, label, parts):
+    """Whatever the number of threads, which this size keeps busy."""
+    net = randomise(Sum(parts, shape), 5).train()
+    x, target, results = torch.randn(3, *shape[:-1], shape[-1] + MORE), torch.randn(3, gradients.CLASSES), []
+    model = training(directory, "bits_" + label, net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3})
+    for threads in (1, 2, 5):
+        set_state(model, net)
+        model.zero_grad()
+        model.call("backward", 3, [as_bytes(x)], [as_bytes(target)], threads=threads)
+        results.append([state(model, native.GRAD, "grad/" + k, p) for k, p in net.named_parameters()])
+        results[-1] += [state(model, native.BUFFER, k, dict(net.named_buffers())[k]) for k in model.names(native.BUFFER)]
+    check(all(torch.equal(a, b) for r in results[1:] for a, b in zip(results[0], r)), label + ": other bits with other numbers of threads")
+    print("%s: the same bits with 1, 2 and 5 threads" % label)
+
+
+def far_from_zero(directory):
+    """A variance that one pass over squares would lose: 1 beside a mean of 1000. Against PyTorch in f64."""
+    torch.manual_seed(7)
+    net = Outputs({"layer": nn.LayerNorm((12, 9, 31)), "group": nn.GroupNorm(3, 12), "instance": nn.InstanceNorm2d(12)})
+    x, base = 1000 + torch.randn(3, 12, 9, 31), os.path.join(directory, "far")
+    export_torch.export(net, x, base)
+    with torch.no_grad():
+        want = {k: y.float() for k, y in copy.deepcopy(net).double()(x.double()).items()}
+    layers.compare(base, x, want, 3, "native", "mean 1000")
+
+
 def main():
     able = cpus()
     with workplace() as directory:
+        if sys.argv[1:] == ["more"]:
+            for group, make in GROUPS.items():
+                parts = [(k, layer) for k, layer in make((24, 40, 33)) if not k.endswith("_all")]
+                same_bits(directory, (24, 40, 33), group, parts)
+            far_from_zero(directory)
+            return
         for text in sys.argv[1:] or ["7", "17x5", "3x7x5", "3x5x4x7"]:
             shape = [int(v) for v in text.split("x")]
             for group, make in GROUPS.items():

@@ -418,6 +418,68 @@ Test(frontend, weights_file) {
 }
 
 /* Random weights: within PyTorch's bounds, of the right spread, and the same whatever stands around them. */
+/* A norm's weight is one whatever its rank, and a linear layer's beside it is not. */
+Test(frontend, init_seed_of_norms) {
+    Context cx;
+    Weights w;
+    context_init(&cx, NULL);
+    const ImportOptions o = {.init_seed = 7, .batch = 1};
+    Graph *g = import_layers_text(&cx, "[2, 3, 4]",
+                                  "{\"type\": \"LayerNorm\", \"normalized_shape\": [3, 4]}, {\"type\": "
+                                  "\"LayerNorm\", \"normalized_shape\": [2, 3, 4]}, {\"type\": \"Linear\", "
+                                  "\"in_features\": 4, \"out_features\": 3}",
+                                  &o, &w);
+    cr_assert(g, "%s", print_all(&cx));
+    for (int p = 0; p < 4; p++)
+        for (int i = 0; i < (p < 2 ? 12 : 24); i++)
+            cr_assert_eq(w.data[p][i], p % 2 == 0);
+    for (int i = 0; i < 12; i++)
+        cr_assert(w.data[4][i] >= -0.5f && w.data[4][i] < 0.5f);
+    context_free(&cx);
+}
+
+Test(frontend, norm_faults) {
+    static const struct {
+        const char *input, *layer;
+        DiagId id;
+        const char *words;
+    } cases[] = {
+        {"[4]", "\"BatchNorm2d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH,
+         "BatchNorm1d is the one for that"},
+        {"[4, 5, 6]", "\"BatchNorm1d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH,
+         "[channels] or [channels, length]"},
+        {"[4, 5]", "\"BatchNorm3d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH, "[channels, depth"},
+        {"[4, 5]", "\"GroupNorm\", \"num_groups\": 3, \"num_channels\": 4", DIAG_BAD_ARGUMENT,
+         "= 3 does not divide"},
+        {"[4]", "\"GroupNorm\", \"num_groups\": 4, \"num_channels\": 4", DIAG_BAD_ARGUMENT,
+         "one value a group"},
+        {"[4, 1, 1]", "\"InstanceNorm2d\", \"num_features\": 4", DIAG_BAD_ARGUMENT, "one value a channel"},
+        {"[4, 5]", "\"InstanceNorm2d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH,
+         "[channels, height, width]"},
+        {"[4, 5]", "\"InstanceNorm2d\", \"num_features\": 4, \"track_running_stats\": true",
+         DIAG_UNSUPPORTED_ARGUMENT, "only track_running_stats = false"},
+        {"[4, 5]", "\"LayerNorm\", \"normalized_shape\": 4", DIAG_SHAPE_MISMATCH, "not how its input ends"},
+        {"[4]", "\"LayerNorm\", \"normalized_shape\": [1, 4]", DIAG_SHAPE_MISMATCH, "not how its input ends"},
+        {"[4]", "\"LayerNorm\", \"normalized_shape\": [1, 1, 1, 1, 1, 1, 1]", DIAG_BAD_ARGUMENT,
+         "more than 6"},
+        {"[4]", "\"LocalResponseNorm\", \"size\": 3", DIAG_SHAPE_MISMATCH, "something behind them"},
+        {"[4]", "\"Mean\", \"dim\": 0", DIAG_SHAPE_MISMATCH, "is the batch of"},
+        {"[4]", "\"Sum\", \"dim\": [1, 1]", DIAG_BAD_ARGUMENT, "the batch among them"},
+        {"[4, 3]", "\"Max\", \"dim\": [1, -2]", DIAG_SHAPE_MISMATCH, "is there twice"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Context cx;
+        Weights w;
+        context_init(&cx, NULL);
+        const ImportOptions o = {.init_seed = 1, .batch = 1};
+        const char *layer = intern_f(&cx, "{\"type\": %s}", cases[i].layer);
+        cr_assert_not(import_layers_text(&cx, cases[i].input, layer, &o, &w), "%s", layer);
+        cr_expect_eq(cx.diag.entries.data[0].id, cases[i].id, "%s: %s", layer, print_all(&cx));
+        cr_expect(strstr(print_all(&cx), cases[i].words), "%s: %s", layer, print_all(&cx));
+        context_free(&cx);
+    }
+}
+
 Test(frontend, init_seed) {
     Context cx;
     Weights a, b;
