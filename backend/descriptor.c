@@ -173,6 +173,28 @@ static LLVMValueRef class_names(const Emit *e) {
     return const_global(e, "classes", LLVMConstArray2(e->ptr, all, n));
 }
 
+/* A cnnrt_pixels for each input; zeros where the model says nothing. */
+static LLVMValueRef pixels(const Emit *e, uint32_t n) {
+    static const Picture unsaid = {0};
+    LLVMValueRef *all = NEW_ARRAY(&e->cx->arena, LLVMValueRef, n + 1), none = LLVMConstNull(e->ptr);
+    for (uint32_t i = 0; i < n; i++) {
+        const ModBuf *b = nth_buf(e->m, MB_IN, i);
+        const Picture *p = b->picture ? b->picture : &unsaid;
+        LLVMValueRef fields[] = {
+            const_i32(e, (uint32_t)p->layout),
+            const_i32(e, (uint32_t)p->color),
+            const_i64(e, p->resize.v[0]),
+            const_i64(e, p->resize.v[1]),
+            const_i64(e, p->center_crop.v[0]),
+            const_i64(e, p->center_crop.v[1]),
+            p->mean ? text(e, p->mean) : none,
+            p->std ? text(e, p->std) : none,
+        };
+        all[i] = const_struct(e, fields, sizeof fields / sizeof *fields);
+    }
+    return n ? const_global(e, "pixels", LLVMConstArray2(LLVMTypeOf(all[0]), all, n)) : none;
+}
+
 bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const TrainingCalls *calls) {
     const LoopModule *m = e->m;
     uint32_t loss = calls ? 1 : 0, n_in = count_bufs(m, MB_IN) - count_targets(m);
@@ -211,6 +233,7 @@ bool emit_descriptor(Emit *e, LLVMValueRef infer, LLVMValueRef prepare, const Tr
         infer ? infer : none,
         prepare ? prepare : none,
         trains,
+        pixels(e, n_in),
     };
     LLVMValueRef model = const_global(e, "model", const_struct(e, fields, sizeof fields / sizeof *fields));
     add_global_name(e, model, LLVMGlobalGetValueType(model), "model");
@@ -223,4 +246,5 @@ _Static_assert(sizeof(cnnrt_state_tensor) == 88 && offsetof(cnnrt_state_tensor, 
 _Static_assert(sizeof(cnnrt_training) == 136 && offsetof(cnnrt_training, n_trained) == 64 &&
                    offsetof(cnnrt_training, state_init) == 88,
                "training above");
-_Static_assert(sizeof(cnnrt_model) == 152 && offsetof(cnnrt_model, training) == 144, "emit_descriptor above");
+_Static_assert(sizeof(cnnrt_pixels) == 56 && offsetof(cnnrt_pixels, mean) == 40, "pixels above");
+_Static_assert(sizeof(cnnrt_model) == 160 && offsetof(cnnrt_model, pixels) == 152, "emit_descriptor above");

@@ -106,7 +106,18 @@ static void put_numbers(Header *h) {
 void put_arg(Header *h, const ModBuf *b, const char *name, const char *qualifier) {
     sb_printf(h->sb, ",\n    %s%s *%s /* ", qualifier, c_type(b->type.dtype), name);
     put_shape(h->sb, &b->type);
-    sb_puts(h->sb, b->type.rank == 4 ? ", NCHW */" : " */");
+    const Picture *p = b->picture;
+    if (b->type.rank == 4)
+        sb_puts(h->sb, p && p->layout == PIXELS_NHWC ? ", NHWC" : ", NCHW");
+    if (p && (b->type.dtype == DT_U8 || p->color == PIXELS_BGR))
+        sb_puts(h->sb, p->color == PIXELS_BGR ? ", BGR" : ", RGB");
+    if (p && b->type.dtype == DT_F32 && (p->mean || p->std))
+        sb_puts(h->sb, ", 0 to 1");
+    if (p && p->mean)
+        sb_printf(h->sb, "; the model subtracts mean %s", p->mean);
+    if (p && p->std)
+        sb_printf(h->sb, "; %s std %s", p->mean ? "and divides by" : "the model divides by", p->std);
+    sb_puts(h->sb, " */");
 }
 
 static void put_infer(Header *h) {

@@ -1,6 +1,7 @@
 /* Arrays in files for the inputs and outputs of a model: reading, binding to names, fitting shapes. */
 #include "driver/process.h"
 #include <cnnrt_data.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,6 +74,15 @@ static const char *dims_text(Context *cx, const int64_t *dim, uint32_t rank) {
     return sb_str(&sb);
 }
 
+static bool all_bytes(Context *cx, const Array *a, const cnnrt_tensor *t) {
+    for (size_t i = 0; i < a->count; i++)
+        if (!(a->data[i] >= 0 && a->data[i] <= 255 && a->data[i] == floorf(a->data[i])))
+            return diag_error(&cx->diag, DIAG_INPUT_DATA, &(Loc){.file = a->path},
+                              "\"%s\" takes bytes, whole numbers from 0 to 255, but the array has %g",
+                              t->name, (double)a->data[i]);
+    return true;
+}
+
 bool array_fits(Context *cx, const Array *a, const cnnrt_tensor *t, int64_t *n) {
     const bool by_n = t->rank && t->dim[0] < 0, single = by_n && a->rank + 1 == t->rank;
     const int64_t images = by_n && !single && a->rank ? a->dim[0] : 1;
@@ -83,6 +93,8 @@ bool array_fits(Context *cx, const Array *a, const cnnrt_tensor *t, int64_t *n) 
         return diag_error(&cx->diag, DIAG_INPUT_DATA, &(Loc){.file = a->path},
                           "\"%s\" is %s, but the array is %s", t->name, dims_text(cx, t->dim, t->rank),
                           dims_text(cx, a->dim, a->rank));
+    if (t->dtype == CNNRT_U8 && !all_bytes(cx, a, t))
+        return false;
     if (!by_n)
         return true;
     if (*n && *n != images)

@@ -44,7 +44,7 @@ static bool measure(Process *p, Times *times) {
     void **results = NEW_ARRAY(&cx->arena, void *, m->n_outputs + 1);
     arrays_random(in, m->inputs, m->n_inputs, m->batch, 1);
     for (uint32_t i = 0; i < m->n_inputs; i++)
-        args[i] = in[i];
+        args[i] = input_bytes(cx, &m->inputs[i], in[i], m->batch);
     for (uint32_t i = 0; i < m->n_outputs; i++)
         results[i] = out[i];
     if (!process_call(p, m->batch, args, results))

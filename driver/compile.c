@@ -200,6 +200,7 @@ static bool import_graph(Compile *c) {
                                    .init_seed = o->init_seed,
                                    .whole = is_whole(c),
                                    .weights_optional = !c->needs_weights,
+                                   .trains = c->recipe != NULL,
                                    .fresh = c->recipe && !o->evaluate ? &fresh : NULL,
                                    .batch = o->batch || !c->recipe ? o->batch : c->recipe->fit.batch,
                                    .shapes = o->shapes.data,

@@ -112,7 +112,9 @@ static void print_nodes(const Compile *c, const Graph *g, Arena *a) {
 static void print_layers(const Compile *c, const Graph *g, Arena *a) {
     for (uint32_t i = 0; i < g->inputs.len; i++) {
         const Value *v = &g->values.data[g->inputs.data[i]];
-        printf("input %s: %s\n", v->name, type_text(a, &v->type));
+        StrBuf sb = sb_new(a);
+        picture_print(&sb, v->picture);
+        printf("input %s: %s%s\n", v->name, type_text(a, &v->type), sb_str(&sb));
     }
     print_nodes(c, g, a);
     for (uint32_t i = 0; i < g->outputs.len; i++)

@@ -64,6 +64,7 @@ typedef struct Options {
     TextList inputs, outputs, expects;
     int64_t threads; /* 0: all that this process may use */
     double seconds, rtol;
+    const char *resize, *center_crop; /* of pictures: "256", "224x320" */
     /* asked for instead of work */
     bool help, version, list_passes;
     const char *explain;

@@ -7,7 +7,7 @@ void *aligned_bytes(Context *cx, size_t size) { /* the arena aligns to 64 from 4
 }
 
 static cnnrt_tensor describe(const char *name, const Type *t, int64_t batch) {
-    cnnrt_tensor d = {.name = name, .dtype = CNNRT_F32, .rank = t->rank};
+    cnnrt_tensor d = {.name = name, .dtype = t->dtype == DT_U8 ? CNNRT_U8 : CNNRT_F32, .rank = t->rank};
     for (uint32_t i = 0; i < t->rank; i++)
         d.dim[i] = t->dim[i].by_n && t->dim[i].size == 1 ? -1 : dim_at(t->dim[i], batch);
     d.bytes = (uint64_t)type_physical_bytes(t, batch);
@@ -80,6 +80,16 @@ static float *image_of(float *array, const cnnrt_tensor *t, int64_t at) {
     return array + (t->rank && t->dim[0] < 0 ? tensor_elems_for(t, at) : 0);
 }
 
+const void *input_bytes(Context *cx, const cnnrt_tensor *t, const float *array, int64_t n) {
+    if (t->dtype != CNNRT_U8)
+        return array;
+    const size_t count = tensor_elems_for(t, n);
+    unsigned char *bytes = NEW_ARRAY(&cx->arena, unsigned char, count + 1);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (unsigned char)array[i];
+    return bytes;
+}
+
 bool process_images(Process *p, int64_t n, float *const *inputs, float *const *outputs) {
     const cnnrt_model *m = p->model;
     const void **in = NEW_ARRAY(&p->c->cx->arena, const void *, m->n_inputs + 1);
@@ -87,7 +97,7 @@ bool process_images(Process *p, int64_t n, float *const *inputs, float *const *o
     for (int64_t at = 0, step; at < n; at += step) {
         step = n - at < m->batch ? n - at : m->batch;
         for (uint32_t i = 0; i < m->n_inputs; i++)
-            in[i] = image_of(inputs[i], &m->inputs[i], at);
+            in[i] = input_bytes(p->c->cx, &m->inputs[i], image_of(inputs[i], &m->inputs[i], at), step);
         for (uint32_t i = 0; i < m->n_outputs; i++)
             out[i] = image_of(outputs[i], &m->outputs[i], at);
         if (!process_call(p, step, in, out))
@@ -123,6 +133,6 @@ void arrays_random(float **arrays, const cnnrt_tensor *t, uint32_t count, int64_
     for (uint32_t i = 0; i < count; i++)
         for (size_t k = 0, elems = tensor_elems_for(&t[i], n); k < elems; k++) {
             x = x * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
-            arrays[i][k] = (float)(int32_t)(x >> 32) * 0x1p-31f;
+            arrays[i][k] = t[i].dtype == CNNRT_U8 ? (float)(x >> 56) : (float)(int32_t)(x >> 32) * 0x1p-31f;
         }
 }

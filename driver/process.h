@@ -25,6 +25,8 @@ void set_batch(Compile *c, int64_t n);
 bool process_open(Compile *c, int64_t threads, Process *p);
 /* One call for n images; false after a diagnostic. */
 bool process_call(Process *p, int64_t n, const void *const *inputs, void *const *outputs);
+/* The array of n images as the model takes it: itself, or bytes where the input is u8. */
+const void *input_bytes(Context *cx, const cnnrt_tensor *t, const float *array, int64_t n);
 /* As many calls as n images take with at most the compiled batch in each. */
 bool process_images(Process *p, int64_t n, float *const *inputs, float *const *outputs);
 void process_close(Process *p);
@@ -36,7 +38,7 @@ size_t tensor_elems_for(const cnnrt_tensor *t, int64_t n);
 
 /* Buffers for all inputs or outputs of n images. */
 float **arrays_new(Context *cx, const cnnrt_tensor *t, uint32_t count, int64_t n);
-/* The same numbers in [-1, 1) on every machine. */
+/* The same numbers in [-1, 1), or bytes, on every machine. */
 void arrays_random(float **arrays, const cnnrt_tensor *t, uint32_t count, int64_t n, uint64_t seed);
 
 /* A .npy file as floats. */
@@ -48,6 +50,11 @@ typedef struct Array {
     float *data;
 } Array;
 bool array_read(Context *cx, const char *path, Array *out);
+
+/* The file for input number `input`, t: a .npy array, or a picture that is made to fit as the model and the
+ * options say; checked by array_fits. */
+bool input_read(const Compile *c, const char *path, uint32_t input, const cnnrt_tensor *t, Array *out,
+                int64_t *n);
 
 /* "[NAME=]path" options bound to tensors: paths[i] for tensor i, or NULL. `option` is for messages. */
 bool bind_paths(Context *cx, const TextList *list, const char *option, const cnnrt_tensor *t, uint32_t count,

@@ -40,8 +40,7 @@ static bool read_inputs(Verify *v) {
     if (!bind_paths(cx, &o->inputs, "--input", v->in, v->n_in, paths))
         return false;
     for (uint32_t i = 0; i < v->n_in; i++)
-        if (paths[i] &&
-            (!array_read(cx, paths[i], &arrays[i]) || !array_fits(cx, &arrays[i], &v->in[i], &v->n)))
+        if (paths[i] && !input_read(&v->shipped, paths[i], i, &v->in[i], &arrays[i], &v->n))
             return false;
     if (!v->n)
         v->n = v->shipped.source ? v->shipped.source->batch : v->shipped.loaded->batch;

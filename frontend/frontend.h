@@ -48,6 +48,16 @@ bool model_name_ok(const ModelImport *m, const Json *j, const Loc *loc);
 /* `loc` moved to another place of the file. */
 Loc model_loc(const ModelImport *m, const Loc *loc, uint32_t offset);
 
+/* json_picture.c: what an input's keys say of its pixels. *out stays NULL where they say nothing. */
+bool picture_read(const ModelImport *m, const Json *input, const Loc *loc, DType *dtype, const Picture **out);
+/* Does that fit the input's type? */
+bool picture_check(const ModelImport *m, const Picture *p, const Type *t, const Loc *loc);
+/* What a training object takes in its place: f32 [N,C,H,W] from 0 to 1, red first, which is what transforms work on
+ * and data sets give. */
+const Picture *picture_for_training(const ModelImport *m, const Picture *p, Type *t);
+/* The input as f32[N,C,H,W] with red first: itself, or through a node. */
+ValueId picture_to_tensor(ModelImport *m, ValueId x, const Picture *p, const Loc *loc);
+
 /* keys.c: the keys that some kind of object may have; pointer and name of faults are taken from `loc`. */
 typedef struct KeySet {
     const char *what; /* whose keys these are: "an input" */

@@ -17,6 +17,7 @@ typedef struct ImportOptions {
     int64_t init_seed;       /* --init-seed, or -1: random weights were not asked for */
     bool whole;              /* the model is to be run or compiled: a dump of the training pipeline is none */
     bool weights_optional;   /* info, --external-weights, --emit=graph: no weights is no error */
+    bool trains;             /* pictures come as data sets give them: f32 [N,C,H,W], red first */
     const FreshStart *fresh; /* training: also, without any weights all parameters start afresh; else NULL */
     int64_t batch;           /* --batch; 0: not given: 1, or what a .cnnir file says */
     const char **shapes;     /* --input-shape NAME=3x224x224 */

@@ -92,7 +92,8 @@ const Json *model_member(const ModelImport *m, const Json *object, const char *k
 
 /* ---- Inputs ---- */
 
-static const char *const input_names[] = {"name", "shape", "dtype", "mean", "std"};
+static const char *const input_names[] = {"name",   "shape",       "dtype", "layout", "color",
+                                          "resize", "center_crop", "mean",  "std"};
 static const KeySet input_keys = {"an input", input_names, COUNT(input_names)};
 
 /* Dimensions from --input-shape NAME=3x224x224 in place of the file's; n is their number. */
@@ -162,7 +163,8 @@ static bool read_shape(const ModelImport *m, const Json *list, const Loc *loc, i
     return true;
 }
 
-static bool input_type(const ModelImport *m, const Json *input, const char *name, const Loc *loc, Type *out) {
+static bool input_type(const ModelImport *m, const Json *input, const char *name, DType dtype, const Loc *loc,
+                       Type *out) {
     bool ok = true;
     int64_t dims[MAX_RANK];
     uint32_t n = 0;
@@ -175,7 +177,7 @@ static bool input_type(const ModelImport *m, const Json *input, const char *name
     Dim d[MAX_RANK] = {{1, true}};
     for (uint32_t i = 0; i < n; i++)
         d[i + 1] = (Dim){dims[i], false};
-    *out = type_make(DT_F32, (uint8_t)(n + 1), d);
+    *out = type_make(dtype, (uint8_t)(n + 1), d);
     if (type_physical_bytes(out, m->g->batch) < 0)
         return diag_error(&m->cx->diag, DIAG_SIZE_OVERFLOW, loc, "the input is too large to count its bytes");
     return true;
@@ -258,12 +260,9 @@ static void import_input(ModelImport *m, const Json *input, uint32_t index) {
         return;
     }
     bool ok = check_keys(&m->doc, input, &input_keys, &loc);
-    const Json *dtype = model_member(m, input, "dtype", JSON_STRING, &loc, &ok);
-    if (dtype && strcmp(dtype->str, "f32") != 0) {
-        Loc l = model_loc(m, &loc, dtype->offset);
-        ok = diag_error(&m->cx->diag, DIAG_UNSUPPORTED_ARGUMENT, &l,
-                        "only inputs of dtype \"f32\" are supported by this version");
-    }
+    DType dtype = DT_F32;
+    const Picture *picture = NULL;
+    ok &= picture_read(m, input, &loc, &dtype, &picture);
     const Json *mean = model_member(m, input, "mean", JSON_ARRAY, &loc, &ok);
     const Json *std = model_member(m, input, "std", JSON_ARRAY, &loc, &ok);
     const Json *name = model_member(m, input, "name", JSON_STRING, &loc, &ok);
@@ -276,9 +275,12 @@ static void import_input(ModelImport *m, const Json *input, uint32_t index) {
     Type type;
     if (!model_name_ok(m, name, &loc))
         return;
-    if (input_type(m, input, name->str, &loc, &type) && ok) {
-        e.value = graph_input(m->g, name->str, type, loc);
-        e.value = normalize(m, e.value, name->str, mean, std, &loc);
+    if (input_type(m, input, name->str, dtype, &loc, &type) && ok && picture_check(m, picture, &type, &loc)) {
+        picture = picture_for_training(m, picture, &type);
+        const ValueId x = graph_input(m->g, name->str, type, loc);
+        graph_value(m->g, x)->picture = picture;
+        e.value = picture_to_tensor(m, x, picture, &loc);
+        e.value = e.value == NO_VALUE ? NO_VALUE : normalize(m, e.value, name->str, mean, std, &loc);
     }
     vec_push(&m->cx->arena, &m->entries, e);
     if (!model_name_entry(m, m->entries.len - 1, name->str)) {

@@ -3,7 +3,7 @@
 #ifndef IR_GRAPH_H
 #define IR_GRAPH_H
 
-#include "ir/attr.h"
+#include "ir/picture.h"
 #include "ir/type.h"
 
 typedef uint32_t ValueId;
@@ -58,6 +58,7 @@ typedef struct Value {
     const char *key;    /* VK_PARAM, VK_BUFFER, VK_STATE: name in the weights file, "layer1.0.conv1.weight" */
     StateRole role;     /* VK_STATE */
     bool target;        /* VK_INPUT in training: what the loss compares with; such inputs come last */
+    const Picture *picture; /* VK_INPUT: what its pixels are; NULL: nothing is said */
     const char *origin; /* name of the value of the imported graph that this one equals, or NULL */
     const void *data;   /* VK_CONST: dense elements of type.dtype */
     Loc loc;

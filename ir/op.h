@@ -262,6 +262,11 @@ typedef struct DropoutTrainAttrs {
     int64_t layer; /* each layer draws from a stream of its own */
 } DropoutTrainAttrs;
 
+typedef struct ToTensorAttrs {
+    int32_t layout, color; /* PixelLayout, PixelColor of the input */
+    double divisor;        /* of each element: 255 makes 0..1 of bytes */
+} ToTensorAttrs;
+
 typedef struct ReorderAttrs {
     Type to; /* same shape, another layout */
 } ReorderAttrs;

@@ -373,6 +373,8 @@ static bool inputs(Parser *p, Graph *g) {
             return false;
         ValueId v = graph_input(g, name, t, loc);
         graph_value(g, v)->target = lex_accept(lx, "target");
+        if (!picture_parse(lx, &graph_value(g, v)->picture))
+            return false;
         if (!lex_is(lx, ")") && !lex_expect(lx, ","))
             return false;
     }

@@ -239,6 +239,7 @@ static void print_head(Printer *p) {
         sb_printf(p->sb, "%s%%%s: ", i ? ", " : "", v->name);
         type_print(p->sb, &v->type);
         sb_puts(p->sb, v->target ? " target" : "");
+        picture_print(p->sb, v->picture);
     }
     sb_printf(p->sb, ") batch %lld%s {\n", (long long)g->batch, g->n_fixed ? " fixed" : "");
     for (uint32_t i = 0; i < g->n_classes; i++) {

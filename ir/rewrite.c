@@ -10,6 +10,7 @@ static ValueId copy_value(Rewrite *rw, const Value *v) {
     case VK_INPUT:
         id = graph_input(to, v->name, v->type, v->loc);
         graph_value(to, id)->target = v->target;
+        graph_value(to, id)->picture = v->picture;
         break;
     case VK_PARAM:
     case VK_BUFFER:

@@ -34,7 +34,7 @@ static const Value *value(const Check *c, ValueId v) {
 
 /* ---- Values ---- */
 
-/* Callers give and take f32, and kernels compute on it, but for ops that say otherwise. */
+/* Callers give f32 or bytes and take f32, and kernels compute on it, but for ops that say otherwise. */
 static bool check_f32(Check *c, ValueId v, const char *who, const char *does) {
     const Type *t = &value(c, v)->type;
     if (t->dtype == DT_F32)
@@ -64,6 +64,16 @@ static void check_kept(Check *c, const Value *v) {
                       : "state is f32");
 }
 
+/* Class indices may be i64, and pixels bytes. */
+static void check_input(Check *c, ValueId id) {
+    const Value *v = value(c, id);
+    const char *why = v->picture ? picture_fault(c->g->cx, v->picture, &v->type) : NULL;
+    if (why)
+        fault(c, "the picture %%%s: %s", v->name, why);
+    else if (v->type.dtype != (v->target ? DT_I64 : DT_U8))
+        check_f32(c, id, "a graph", "takes");
+}
+
 static void check_value(Check *c, ValueId id) {
     const Value *v = value(c, id);
     const char *why = type_fault(c->g->cx, &v->type);
@@ -80,8 +90,8 @@ static void check_value(Check *c, ValueId id) {
         fault(c, "the constant %%%s needs data, a dense layout and dimensions without N", v->name);
     else if ((v->kind == VK_PARAM || v->kind == VK_BUFFER) && (!v->key || type_has_n(&v->type)))
         fault(c, "the parameter %%%s needs a key and dimensions without N", v->name);
-    else if (v->kind == VK_INPUT && !(v->target && v->type.dtype == DT_I64))
-        check_f32(c, id, "a graph", "takes");
+    else if (v->kind == VK_INPUT)
+        check_input(c, id);
     else if (v->kind == VK_STATE || v->kind == VK_HYPER)
         check_kept(c, v);
     if (c->ok && !strcmp(c->g->entry, "apply") && type_has_n(&v->type))
@@ -423,7 +433,9 @@ static bool check_arguments(Check *c, const Graph *a, const Graph *b) {
     bool same = a->inputs.len == b->inputs.len && a->outputs.len == b->outputs.len;
     for (uint32_t i = 0; same && i < a->inputs.len; i++) {
         const Value *x = &a->values.data[a->inputs.data[i]], *y = &b->values.data[b->inputs.data[i]];
-        same = x->name == y->name && x->target == y->target && type_equal(&x->type, &y->type);
+        same = x->name == y->name && x->target == y->target && type_equal(&x->type, &y->type) &&
+               !x->picture == !y->picture &&
+               (!x->picture || attr_equal(&picture_table, x->picture, y->picture));
     }
     for (uint32_t i = 0; same && i < a->outputs.len; i++) {
         const GraphOutput *x = &a->outputs.data[i], *y = &b->outputs.data[i];

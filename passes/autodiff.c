@@ -46,7 +46,8 @@ static bool emit_leaves(Emit *e) {
     Graph *g = e->gr.g;
     for (uint32_t i = 0; i < from->inputs.len; i++) {
         const Value *v = &from->values.data[from->inputs.data[i]];
-        e->map[from->inputs.data[i]] = graph_input(g, v->name, v->type, v->loc);
+        const ValueId id = e->map[from->inputs.data[i]] = graph_input(g, v->name, v->type, v->loc);
+        graph_value(g, id)->picture = v->picture;
     }
     if (!autodiff_target(e))
         return false;

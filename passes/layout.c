@@ -283,8 +283,8 @@ static bool assign(Layouts *ls, const Node *n) {
     Type *t = type_of(ls, r);
     if (p.blocked)
         *t = blocked(*t, ls->lanes, ls->need[n->result]);
-    else if (t->rank == 4 && op_desc(n->op)->flags & OP_POINTWISE) /* writes the border as it goes */
-        *t = planar(*t, ls->need[n->result]);
+    else if (t->rank == 4 && (op_desc(n->op)->flags & OP_POINTWISE || n->op == OP_to_tensor))
+        *t = planar(*t, ls->need[n->result]); /* these write the border as they go */
     return true;
 }
 

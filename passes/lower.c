@@ -73,6 +73,7 @@ static void declare_arguments(Split *s) {
         ModBuf b = buf_of(v, MB_IN, share_name(&s->share, v->name, g->entry));
         b.key = v->name;
         b.target = v->target;
+        b.picture = v->picture;
         b.align = dtype_bytes(v->type.dtype);
         loops_buf(s->lw.m, b);
     }

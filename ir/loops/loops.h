@@ -157,6 +157,7 @@ typedef struct ModBuf {
     StateRole role;   /* MB_STATE */
     uint32_t group;   /* MB_STATE of a parameter: its parameter group */
     bool target;      /* MB_IN: what the loss compares with; such inputs come last */
+    const Picture *picture; /* MB_IN: what its pixels are; NULL: nothing is said */
     const void *data; /* MB_CONST: physical contents known at compile time, else NULL */
     uint32_t align;   /* 64 */
     int64_t offset;   /* bytes in its block, set by `plan`; -1 before */

@@ -118,6 +118,8 @@ static bool buf_attributes(LoopParser *p, ModBuf *b, const char **alias) {
     if (b->kind == MB_STATE && !state_role(p, &b->role))
         return false;
     b->target = b->kind == MB_IN && lex_accept(lx, "target");
+    if (b->kind == MB_IN && !picture_parse(lx, &b->picture))
+        return false;
     if (lex_accept(lx, "key") && !quoted(p, &b->key))
         return false;
     if (b->kind == MB_STATE && lex_accept(lx, "group") && !parse_range(p, 0, UINT32_MAX, &group))

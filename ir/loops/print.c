@@ -346,6 +346,7 @@ static void print_modbuf(StrBuf *sb, const LoopModule *m, const ModBuf *b) {
     if (b->kind == MB_STATE)
         sb_printf(sb, " %s", state_role_names[b->role]);
     sb_puts(sb, b->target ? " target" : "");
+    picture_print(sb, b->picture);
     if (b->key && strcmp(b->key, b->name) != 0) {
         sb_puts(sb, " key ");
         sb_quote(sb, b->key);

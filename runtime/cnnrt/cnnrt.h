@@ -156,6 +156,16 @@ enum {
     CNNRT_WEIGHTS_RAW = 2     /* raw parameters are in the object: params may be NULL in `prepare` */
 };
 
+/* What the pixels of an input are, and how picture files are made to fit. */
+enum { CNNRT_PIXELS_NCHW = 0, CNNRT_PIXELS_NHWC = 1 };
+enum { CNNRT_PIXELS_RGB = 0, CNNRT_PIXELS_BGR = 1 };
+typedef struct cnnrt_pixels {
+    uint32_t layout, color; /* CNNRT_PIXELS_... */
+    int64_t resize[2];      /* height and width; width 0: height is the shorter side's; both 0: none */
+    int64_t center_crop[2]; /* after that: height and width; 0: none */
+    const char *mean, *std; /* what the model normalizes with, "0.485, 0.456, 0.406"; or NULL */
+} cnnrt_pixels;
+
 typedef struct cnnrt_model {
     uint32_t abi_version; /* CNNRT_ABI_VERSION of the compiler that made the object */
     uint32_t struct_size; /* sizeof(cnnrt_model) then; later versions only append */
@@ -179,6 +189,7 @@ typedef struct cnnrt_model {
                    size_t work_bytes);
     const cnnrt_training *training; /* NULL in an object for inference; workspace sizes are then training's,
                                        and infer is NULL */
+    const cnnrt_pixels *pixels;     /* by input; objects with a smaller struct_size have none */
 } cnnrt_model;
 
 /* Training: the tensor of that enum cnnrt_role and name, (CNNRT_PARAM, "conv1.weight"), (CNNRT_SLOT,

@@ -64,7 +64,7 @@ static bool result_blocked(const OpDesc *d) {
 static ValueId sample_operand(Graph *g, const OpSample *s, uint32_t i) {
     const Type *t = &s->operands[i];
     const char *name = intern_f(&cx, "in%u", i), *key = intern_f(&cx, "p.%s", name);
-    if (t->dtype != DT_F32)
+    if (t->dtype != DT_F32 && t->dtype != DT_U8)
         g->entry = intern(&cx, "backward");
     if (t->dtype == DT_F64)
         return graph_hyper(g, name, *t);
@@ -141,11 +141,15 @@ static void fill_operand(const OpDesc *d, const OpSample *s, uint32_t i, int64_t
             x = -0x1p58 * (x + 1) + 0x12345400;
         if (t->dtype == DT_F64)
             x = 0.5 + (double)k / 4;
+        if (t->dtype == DT_U8) /* 0 to 255 */
+            x = (double)((int)(x * 64 + 256 * 4) & 255);
         wide[k] = x;
         if (t->dtype == DT_I64)
             ((int64_t *)data->in[i])[k] = (int64_t)x;
         else if (t->dtype == DT_F64)
             ((double *)data->in[i])[k] = x;
+        else if (t->dtype == DT_U8)
+            ((unsigned char *)data->in[i])[k] = (unsigned char)x;
         else
             ((float *)data->in[i])[k] = (float)x;
     }
