@@ -116,7 +116,7 @@ void put_arg(Header *h, const ModBuf *b, const char *name, const char *qualifier
     if (p && p->mean)
         sb_printf(h->sb, "; the model subtracts mean %s", p->mean);
     if (p && p->std)
-        sb_printf(h->sb, "; %s std %s", p->mean ? "and divides by" : "the model divides by", p->std);
+        sb_printf(h->sb, "%s std %s", p->mean ? ", divides by" : "; the model divides by", p->std);
     sb_puts(h->sb, " */");
 }
 

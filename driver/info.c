@@ -217,6 +217,24 @@ static void json_graphs(JsonOut *j, const Compile *c, Arena *a) {
     json_real(j, "flops", t.flops);
 }
 
+/* The first graph's, which all that have any share. */
+static void json_inputs(JsonOut *j, const Graph *g, Arena *a) {
+    json_open(j, "inputs", '[');
+    for (uint32_t i = 0; i < g->inputs.len; i++) {
+        const Value *v = &g->values.data[g->inputs.data[i]];
+        const Picture *p = v->picture;
+        json_open(j, NULL, '{');
+        json_text(j, "name", v->name);
+        json_text(j, "type", type_text(a, &v->type));
+        json_text(j, "layout", p ? pixel_layout_names[p->layout] : NULL);
+        json_text(j, "color", p ? pixel_color_names[p->color] : NULL);
+        json_text(j, "mean", p ? p->mean : NULL);
+        json_text(j, "std", p ? p->std : NULL);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
 static void json_memory(JsonOut *j, const Compile *c, const LoopModule *m, const char *cpu) {
     json_text(j, "cpu", cpu);
     json_int(j, "batch", m->batch);
@@ -248,6 +266,8 @@ static void json_other_cpus(JsonOut *j, const Compile *c) {
 static void print_json(const Compile *c, Arena *a) {
     JsonOut j = json_begin(a, "cnnc-info/1");
     json_text(&j, "model", compile_model_name(c));
+    if (c->source)
+        json_inputs(&j, c->source, a);
     if (c->source)
         json_graphs(&j, c, a);
     if (c->loops && c->loops->planned) {

@@ -30,7 +30,7 @@ static bool read_inputs(Run *r) {
         return false;
     for (uint32_t i = 0; i < r->n_in; i++) {
         if (!paths[i])
-            return diag_error(&cx->diag, DIAG_INPUT_DATA, NULL, "--input %s=x.npy (or a picture) is needed", r->in[i].name);
+            return diag_error(&cx->diag, DIAG_INPUT_DATA, NULL, "--input %s=x.npy is needed", r->in[i].name);
         Array a;
         if (!input_read(&r->c, paths[i], i, &r->in[i], &a, &r->n))
             return false;

@@ -99,10 +99,11 @@ static bool check_model(const Compile *c, const cnnrt_model *m) {
         diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
                    "cnnc train feeds models with one input, and this one has %u", m->n_inputs);
     else if (in->dtype != CNNRT_F32 || m->pixels->layout || m->pixels->color)
-        diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
-                   "cnnc train feeds f32 in planes with red first, and input \"%s\" takes other pixels: train "
-                   "the model's JSON file",
-                   in->name);
+        diag_error(
+            &c->cx->diag, DIAG_TRAINING_DATA, NULL,
+            "cnnc train feeds f32 in planes with red first, and input \"%s\" takes other pixels: train "
+            "the model's JSON file",
+            in->name);
     else if (in->rank < 2 || in->rank > 4)
         diag_error(&c->cx->diag, DIAG_TRAINING_DATA, NULL,
                    "cnnc train feeds pictures or features, and input \"%s\" has %u dimensions", in->name,

@@ -52,8 +52,8 @@ Loc model_loc(const ModelImport *m, const Loc *loc, uint32_t offset);
 bool picture_read(const ModelImport *m, const Json *input, const Loc *loc, DType *dtype, const Picture **out);
 /* Does that fit the input's type? */
 bool picture_check(const ModelImport *m, const Picture *p, const Type *t, const Loc *loc);
-/* What a training object takes in its place: f32 [N,C,H,W] from 0 to 1, red first, which is what transforms work on
- * and data sets give. */
+/* What a training object takes in its place: f32 [N,C,H,W] from 0 to 1, red first, which is what transforms
+ * work on and data sets give. */
 const Picture *picture_for_training(const ModelImport *m, const Picture *p, Type *t);
 /* The input as f32[N,C,H,W] with red first: itself, or through a node. */
 ValueId picture_to_tensor(ModelImport *m, ValueId x, const Picture *p, const Loc *loc);

@@ -1,4 +1,5 @@
-/* Inputs as cameras give them: dtype, layout and color of an input's pixels, and how files are made to fit. */
+/* Inputs as cameras give them: dtype, layout and color of an input's pixels, and how files are made to fit.
+ */
 #include "frontend/frontend.h"
 #include "ir/op.h"
 #include <string.h>

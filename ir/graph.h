@@ -54,13 +54,13 @@ typedef struct Value {
     const char *name; /* without '%'; unique in its graph; interned */
     Type type;
     ValueKind kind;
-    NodeId def;         /* VK_RESULT */
-    const char *key;    /* VK_PARAM, VK_BUFFER, VK_STATE: name in the weights file, "layer1.0.conv1.weight" */
-    StateRole role;     /* VK_STATE */
-    bool target;        /* VK_INPUT in training: what the loss compares with; such inputs come last */
+    NodeId def;      /* VK_RESULT */
+    const char *key; /* VK_PARAM, VK_BUFFER, VK_STATE: name in the weights file, "layer1.0.conv1.weight" */
+    StateRole role;  /* VK_STATE */
+    bool target;     /* VK_INPUT in training: what the loss compares with; such inputs come last */
     const Picture *picture; /* VK_INPUT: what its pixels are; NULL: nothing is said */
-    const char *origin; /* name of the value of the imported graph that this one equals, or NULL */
-    const void *data;   /* VK_CONST: dense elements of type.dtype */
+    const char *origin;     /* name of the value of the imported graph that this one equals, or NULL */
+    const void *data;       /* VK_CONST: dense elements of type.dtype */
     Loc loc;
 } Value;
 

@@ -152,17 +152,17 @@ typedef enum ModBufKind {
 typedef struct ModBuf {
     const char *name; /* unique; the graph value's name */
     ModBufKind kind;
-    Type type;        /* with layout: gives the physical extent */
-    const char *key;  /* MB_PARAM, MB_STATE: name in the weights file; MB_IN, MB_OUT: name in the header */
-    StateRole role;   /* MB_STATE */
-    uint32_t group;   /* MB_STATE of a parameter: its parameter group */
-    bool target;      /* MB_IN: what the loss compares with; such inputs come last */
+    Type type;       /* with layout: gives the physical extent */
+    const char *key; /* MB_PARAM, MB_STATE: name in the weights file; MB_IN, MB_OUT: name in the header */
+    StateRole role;  /* MB_STATE */
+    uint32_t group;  /* MB_STATE of a parameter: its parameter group */
+    bool target;     /* MB_IN: what the loss compares with; such inputs come last */
     const Picture *picture; /* MB_IN: what its pixels are; NULL: nothing is said */
-    const void *data; /* MB_CONST: physical contents known at compile time, else NULL */
-    uint32_t align;   /* 64 */
-    int64_t offset;   /* bytes in its block, set by `plan`; -1 before */
-    int32_t alias;    /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
-    Loc loc;          /* MB_IN, MB_OUT: of the graph value, for messages; not in the text */
+    const void *data;       /* MB_CONST: physical contents known at compile time, else NULL */
+    uint32_t align;         /* 64 */
+    int64_t offset;         /* bytes in its block, set by `plan`; -1 before */
+    int32_t alias;          /* MB_WORK: shares memory with this buffer (in place, or a view), -1: none */
+    Loc loc;                /* MB_IN, MB_OUT: of the graph value, for messages; not in the text */
 } ModBuf;
 
 typedef struct StepArg {

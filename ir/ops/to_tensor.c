@@ -1,5 +1,6 @@
 /* to_tensor: torchvision's ToTensor of a batch, from pixels as a camera gives them: [N,C,H,W] or [N,H,W,C] of
- * u8 or f32, red or blue first. The result is f32[N,C,H,W] with red first, divided by `divisor`: 255 for bytes. */
+ * u8 or f32, red or blue first. The result is f32[N,C,H,W] with red first, divided by `divisor`: 255 for
+ * bytes. */
 #include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 

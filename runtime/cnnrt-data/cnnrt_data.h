@@ -201,8 +201,8 @@ int cnnrt_transform_apply(const cnnrt_transform *t, size_t n, const float *pictu
                           float **out, cnnrt_data_error *error);
 
 /* A picture as a model's input: resized, cropped, and in its dtype, layout and colour (0 to 1, or bytes), one
- * image long. `pixels` is the model's for that input; NULL: f32 planes with red first, of the size it has. The
- * picture has the input's channels. CNNRT_E_SHAPE where its size is another. */
+ * image long. `pixels` is the model's for that input; NULL: f32 planes with red first, of the size it has.
+ * The picture has the input's channels. CNNRT_E_SHAPE where its size is another. */
 int cnnrt_picture_to_input(const cnnrt_picture *a, const cnnrt_tensor *input, const cnnrt_pixels *pixels,
                            void *out, cnnrt_data_error *error);
 

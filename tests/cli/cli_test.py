@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 CNNC = str(pathlib.Path(sys.argv.pop(1)).resolve())
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
@@ -35,6 +36,14 @@ def write_npy(path, shape, values):
     header += " " * (-(len(header) + 11) % 64) + "\n"
     data = struct.pack(f"<{len(values)}f", *values)
     pathlib.Path(path).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
+def write_png(path, width, height, rows):
+    """Eight bits of red, green and blue; a filter byte before each row."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
 def read_npy(path):
@@ -555,6 +564,32 @@ class Cli(unittest.TestCase):
         self.assertEqual((j["format"], j["outputs"][1]["shape"]), ("cnnc-run/1", [3, 4]))
         self.assertEqual(tuple(j["outputs"][1]["values"]), positive)
         self.assertIn("ankle boot", self.cnnc("run", LENET, "-i", IMAGES).stdout)
+
+    def test_pictures(self):
+        """A frame of bytes, channels last and blue first, is the picture that a PNG or JPEG file holds."""
+        layers = [{"type": "Flatten"}, {"name": "fc", "type": "Linear", "in_features": 3 * 5 * 7, "out_features": 3}]
+        seeds = pathlib.Path(__file__).resolve().parents[1] / "fuzz/seeds"
+        common = {"name": "image", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+        frame = {"dtype": "u8", "layout": "nhwc", "color": "bgr", "shape": [5, 7, 3]}
+        for name, keys in (("bytes", frame), ("fitting", {**frame, "resize": [5, 7]}), ("planes", {"shape": [3, 5, 7]})):
+            model = {"format": "cnnc-model/1", "name": name, "inputs": [{**common, **keys}], "layers": layers}
+            (self.dir / (name + ".json")).write_text(json.dumps({**model, "classes": ["cat", "dog", "bird"]}))
+        rgb = [(11 * i + 60 * c) % 256 for i in range(35) for c in range(3)]
+        rows = b"".join(b"\0" + bytes(rgb[21 * y : 21 * y + 21]) for y in range(5))
+        write_png(self.dir / "a.png", 7, 5, rows)
+        write_npy(self.dir / "bgr.npy", (5, 7, 3), [rgb[i // 3 * 3 + 2 - i % 3] for i in range(105)])
+        write_npy(self.dir / "planes.npy", (3, 5, 7), [rgb[3 * i + c] / 255 for c in range(3) for i in range(35)])
+        run = lambda model, *args: self.cnnc("run", model + ".json", "--init-seed=1", *args).stdout
+        want = run("planes", "-i", "planes.npy")
+        self.assertIn("bird ", want)
+        for model, source in (("bytes", "bgr.npy"), ("bytes", "a.png"), ("fitting", "a.png"), ("planes", "a.png")):
+            self.assertEqual(run(model, "-i", source), want, (model, source))
+        jpeg = str(seeds / "jpeg/rgb.jpg")
+        self.assertEqual(run("fitting", "-i", jpeg), run("bytes", "-i", jpeg, "--resize=5x7"))
+        self.assertIn("cat ", run("planes", "-i", jpeg, "--resize=9", "--center-crop=5x7"))
+        self.assertIn("--resize 5x7", self.cnnc("run", "bytes.json", "--init-seed=1", "-i", jpeg, status=1).stderr)
+        self.cnnc("verify", "bytes.json", "--init-seed=1", "-i", "a.png")
+        self.cnnc("bench", "bytes.json", "--init-seed=1", "--seconds=0", "--batch=3")
 
     def test_run_in_pieces(self):
         """More images than the batch, one image without its batch dimension, another number of threads: same bits."""

@@ -3,7 +3,7 @@
 if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
   set(scripts "exporter" "layers 1" "layers 3" "layers 17" "activations" "sums" "models simplecnn" "models lenet5" "models resnet18"
       "models resnet50" "models resnet18 224" "models resnet50 224" "nets" "torchvision_names"
-      "schedules" "norms 7 17x5 3x7x5" "norms 9x13x7 3x5x4x7" "norms more" "convs 3x1 17x13 3x7x5 17x1x1" "convs 16x13x7" "losses" "labels" "frozen" "dropout" "gradients 1" "gradients 3" "gradients 17" "pools 1" "pools 2" "pools 3" "optimizers" "training simplecnn 8"
+      "pixels" "schedules" "norms 7 17x5 3x7x5" "norms 9x13x7 3x5x4x7" "norms more" "convs 3x1 17x13 3x7x5 17x1x1" "convs 16x13x7" "losses" "labels" "frozen" "dropout" "gradients 1" "gradients 3" "gradients 17" "pools 1" "pools 2" "pools 3" "optimizers" "training simplecnn 8"
       "training lenet5 8" "training resnet 5" "training vgg11 3")
   list(APPEND scripts "training alexnet 2" "training resnet18 2") # vgg11_bn by hand: 12 GB of memory
   list(APPEND scripts "models alexnet") # all nets on all CPUs: models.py --all
