@@ -12,7 +12,12 @@ typedef struct Entry {
     bool is_layer, used;
     uint32_t index; /* among the inputs or the layers */
     Loc loc;
+    bool many;            /* a layer with several results: name.0, name.1... */
+    const ValueId *parts; /* those; NULL while it is not built */
+    uint32_t n_parts;
 } Entry;
+
+#define NO_PART UINT32_MAX
 
 typedef struct ModelImport {
     Context *cx;
@@ -36,6 +41,11 @@ typedef struct WeightsRef {
 Graph *import_json(Context *cx, const char *path, const ImportOptions *o, WeightsRef *weights);
 /* The entry of this name, or NULL. */
 Entry *model_find(const ModelImport *m, const char *name);
+/* The entry that a reference means, and which of its results: "split.1" is the second of the layer "split";
+ * NO_PART where it says none. NULL: nothing is called so. */
+Entry *model_refer(const ModelImport *m, const char *name, uint32_t *part);
+/* The value of that; false, after a diagnostic at `loc` if none was made before, when there is none. */
+bool model_take(const ModelImport *m, Entry *e, uint32_t part, const Loc *loc, ValueId *out);
 /* Name an entry; false (without a diagnostic) when an earlier one has the name. */
 bool model_name_entry(ModelImport *m, uint32_t entry, const char *name);
 /* A reference to something that is not there: the error and the nearest name. */

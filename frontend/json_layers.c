@@ -117,10 +117,7 @@ static bool default_input(ModelImport *m, const LayerDraft *drafts, uint32_t ind
         return diag_error(&m->cx->diag, DIAG_INPUT_COUNT, &l->loc,
                           "the model has %u inputs; say which one this layer takes in \"inputs\"",
                           m->n_inputs);
-    Entry *e = &m->entries.data[index ? entry_of(m, index - 1) : 0];
-    e->used = true;
-    *out = e->value;
-    return e->value != NO_VALUE;
+    return model_take(m, &m->entries.data[index ? entry_of(m, index - 1) : 0], NO_PART, &l->loc, out);
 }
 
 /* One name in "inputs". */
@@ -129,7 +126,8 @@ static bool resolve(ModelImport *m, const LayerDraft *l, uint32_t index, const J
     if (ref->kind != JSON_STRING)
         return diag_error(&m->cx->diag, DIAG_WRONG_TYPE, &loc,
                           "inputs must hold names of layers or inputs, not %s", json_kind_text(ref));
-    Entry *e = model_find(m, ref->str);
+    uint32_t part;
+    Entry *e = model_refer(m, ref->str, &part);
     if (!e)
         return model_unknown_name(m, ref, &l->loc, ref->str);
     if (e->is_layer && e->index >= index) {
@@ -139,9 +137,7 @@ static bool resolve(ModelImport *m, const LayerDraft *l, uint32_t index, const J
                    ref->str, e->index);
         return diag_hint(&m->cx->diag, "a layer takes inputs and layers above it; a graph has no cycles");
     }
-    e->used = true;
-    *out = e->value;
-    return e->value != NO_VALUE;
+    return model_take(m, e, part, &loc, out);
 }
 
 /* The layer's inputs in *ids. False when one is missing or poisoned. */
@@ -189,6 +185,18 @@ static bool declare_params(ModelImport *m, LayerCall *c) {
     return true;
 }
 
+/* The results of a layer with several, for those who take them. Their names must not be other layers'. */
+static void enter_results(ModelImport *m, const LayerCall *c, Entry *e) {
+    e->parts = c->results;
+    e->n_parts = c->n_results;
+    for (uint32_t i = 0; i < c->n_results; i++) {
+        const char *name = intern_f(m->cx, "%s.%u", c->name, i);
+        if (model_find(m, name))
+            diag_error(&m->cx->diag, DIAG_DUPLICATE_NAME, &c->loc,
+                       "its result %u is called \"%s\", and so is another layer or input", i, name);
+    }
+}
+
 static void build_layer(ModelImport *m, LayerDraft *drafts, uint32_t index) {
     LayerDraft *l = &drafts[index];
     ValueId *ids = NULL;
@@ -210,6 +218,8 @@ static void build_layer(ModelImport *m, LayerDraft *drafts, uint32_t index) {
                    "its result has 2^40 elements or more at batch %lld", (long long)m->g->batch);
     else
         m->entries.data[entry_of(m, index)].value = v;
+    if (v != NO_VALUE && l->row->many_results)
+        enter_results(m, &c, &m->entries.data[entry_of(m, index)]);
 }
 
 void import_layers(ModelImport *m, const Json *layers) {
@@ -227,6 +237,7 @@ void import_layers(ModelImport *m, const Json *layers) {
     for (const Json *j = layers->first; j; j = j->next, i++) {
         read_head(m, j, i, &drafts[i]);
         Entry e = {.value = NO_VALUE, .is_layer = true, .index = i, .loc = drafts[i].loc};
+        e.many = drafts[i].row && drafts[i].row->many_results;
         vec_push(&m->cx->arena, &m->entries, e);
     }
     for (i = 0; i < layers->n; i++)

@@ -28,6 +28,37 @@ Entry *model_find(const ModelImport *m, const char *name) {
     return at ? &m->entries.data[at - 1] : NULL;
 }
 
+/* The number after the last dot of a name; NO_PART: there is none. */
+static uint32_t part_of(const char *dot) {
+    const size_t digits = strspn(dot + 1, "0123456789");
+    if (digits == 0 || digits > 6 || dot[1 + digits] || (dot[1] == '0' && digits > 1))
+        return NO_PART;
+    return (uint32_t)strtoul(dot + 1, NULL, 10);
+}
+
+Entry *model_refer(const ModelImport *m, const char *name, uint32_t *part) {
+    Entry *e = model_find(m, name);
+    const char *dot = strrchr(name, '.');
+    *part = NO_PART;
+    if (e || !dot || part_of(dot) == NO_PART)
+        return e;
+    e = model_find(m, intern_n(m->cx, name, (size_t)(dot - name)));
+    *part = part_of(dot);
+    return e && e->many ? e : NULL;
+}
+
+bool model_take(const ModelImport *m, Entry *e, uint32_t part, const Loc *loc, ValueId *out) {
+    e->used = true;
+    if (e->value == NO_VALUE)
+        return false; /* reported already */
+    *out = e->many && part < e->n_parts ? e->parts[part] : e->value;
+    if (!e->many || part < e->n_parts)
+        return true;
+    diag_error(&m->cx->diag, DIAG_UNKNOWN_NAME, loc, "\"%s\" has %u results; %s", e->name, e->n_parts,
+               part == NO_PART ? "say which one is meant" : "there are not so many");
+    return diag_hint(&m->cx->diag, "they are \"%s.0\" to \"%s.%u\"", e->name, e->name, e->n_parts - 1);
+}
+
 bool model_name_entry(ModelImport *m, uint32_t entry, const char *name) {
     m->entries.data[entry].name = name;
     uint32_t *slot = slot_of(m, name);
@@ -332,17 +363,20 @@ static void import_output(ModelImport *m, const Json *output, uint32_t index) {
     }
     if (!model_name_ok(m, name, &loc))
         return;
-    Entry *e = model_find(m, from->str);
+    uint32_t part;
+    ValueId v = NO_VALUE;
+    Entry *e = model_refer(m, from->str, &part);
     if (!e) {
         model_unknown_name(m, from, &loc, from->str);
         return;
     }
-    e->used = true;
+    loc = model_loc(m, &loc, from->offset);
+    const bool there = model_take(m, e, part, &loc, &v);
     if (!output_name_free(m, name->str)) {
         Loc l = model_loc(m, &loc, name->offset);
         diag_error(&m->cx->diag, DIAG_DUPLICATE_NAME, &l, "two outputs are called \"%s\"", name->str);
-    } else if (e->value != NO_VALUE) {
-        graph_output(m->g, name->str, e->value);
+    } else if (there) {
+        graph_output(m->g, name->str, v);
     }
 }
 
@@ -357,10 +391,9 @@ static void import_outputs(ModelImport *m, const Json *outputs) {
     }
     if (!outputs) {
         Entry *last = m->entries.len > m->n_inputs ? &m->entries.data[m->entries.len - 1] : NULL;
-        if (last)
-            last->used = true;
-        if (last && last->value != NO_VALUE)
-            graph_output(m->g, intern(m->cx, "output"), last->value);
+        ValueId v;
+        if (last && model_take(m, last, NO_PART, &last->loc, &v))
+            graph_output(m->g, intern(m->cx, "output"), v);
         return;
     }
     if (outputs->n == 0) {

@@ -41,6 +41,20 @@ IntList layer_border(const LayerCall *c, const char *name) {
     return list;
 }
 
+bool layer_dim(LayerCall *c, const char *name, int rank, bool inner, int64_t *dim) {
+    Loc loc = layer_arg_loc(c, name);
+    const int64_t given = layer_int(c, name);
+    *dim = given < 0 ? given + rank : given;
+    if (*dim < 0 || *dim >= rank)
+        return diag_error(&c->cx->diag, DIAG_OUT_OF_RANGE, &loc,
+                          "%s is %lld; it must be from %d to %d, counted with the batch", name,
+                          (long long)given, -rank, rank - 1);
+    if (*dim || !inner)
+        return true;
+    return diag_error(&c->cx->diag, DIAG_BAD_ARGUMENT, &loc, "%s is %lld, the batch, which %s keeps as it is",
+                      name, (long long)given, c->row->type);
+}
+
 ValueId layer_unary(LayerCall *c, OpId op, const void *attrs) {
     return graph_node(c->g, op, c->inputs, 1, attrs, c->name, c->loc);
 }
@@ -83,7 +97,6 @@ static const char *const torch_types[] = {
     "SyncBatchNorm",
     "Tanhshrink",
     "Threshold",
-    "Unflatten",
     "Upsample",
 };
 

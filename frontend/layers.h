@@ -75,17 +75,20 @@ typedef struct LayerCall {
     const ValueId *inputs;
     uint32_t n_inputs;
     ValueId params[MAX_PARAMS]; /* in the order of the table's rows; NO_VALUE when switched off */
+    ValueId *results;           /* made by a row with many_results */
+    uint32_t n_results;
 } LayerCall;
 
 struct LayerRow {
     const char *type;
-    uint8_t rank;     /* of the input, with the batch; 0: any */
-    bool many_inputs; /* two or more; else exactly one */
+    uint8_t rank;      /* of the input, with the batch; 0: any */
+    bool many_inputs;  /* two or more; else exactly one */
+    bool many_results; /* called name.0, name.1...; else one, called as the layer */
     const ArgRow *args;
     uint32_t n_args;
     const ParamRow *params;
     uint32_t n_params;
-    ValueId (*build)(LayerCall *c); /* NO_VALUE after a diagnostic */
+    ValueId (*build)(LayerCall *c); /* NO_VALUE after a diagnostic; the first of many results */
 };
 
 #define LAYER(type) extern const LayerRow layer_##type;
@@ -116,6 +119,9 @@ Loc layer_arg_loc(const LayerCall *c, const char *name);
 int64_t layer_int(const LayerCall *c, const char *name);
 IntList layer_sizes(const LayerCall *c, const char *name);
 IntList layer_border(const LayerCall *c, const char *name);
+/* The argument as a dimension of a tensor with so many, batch included: counted from the end if negative.
+ * `inner`: it must not be the batch. False after a diagnostic. */
+bool layer_dim(LayerCall *c, const char *name, int rank, bool inner, int64_t *dim);
 /* The op on the input; on the input followed by the layer's parameters, as far as they are switched on. */
 ValueId layer_unary(LayerCall *c, OpId op, const void *attrs);
 ValueId layer_with_params(LayerCall *c, OpId op, const void *attrs);

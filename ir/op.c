@@ -114,6 +114,17 @@ bool op_need_floats(const OpCall *c) {
     return true;
 }
 
+bool op_need_dim(const OpCall *c, int64_t dim) {
+    const Type *t = &c->operands[0];
+    if (dim >= t->rank)
+        return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc, "dim %lld is not a dimension of %s",
+                          (long long)dim, op_operand_text(c, 0));
+    if (!t->dim[dim].by_n) /* images of a batch never see each other */
+        return true;
+    return diag_error(&c->cx->diag, DIAG_SHAPE_MISMATCH, &c->loc,
+                      "dim %lld is the batch, which %s keeps whole", (long long)dim, op_desc(c->op)->name);
+}
+
 bool op_need_dense(const OpCall *c) {
     Type dense = type_dense(&c->operands[0]);
     if (type_same_memory(&c->operands[0], &dense))

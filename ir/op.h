@@ -202,6 +202,23 @@ typedef struct ReshapeAttrs {
     IntList shape; /* new dimensions; the batch, if operand 0 has it, stays in front and is not listed */
 } ReshapeAttrs;
 
+typedef struct PermuteAttrs {
+    IntList dims; /* dimension i of the result is dimension dims[i] of the operand */
+} PermuteAttrs;
+
+typedef struct ConcatAttrs {
+    int64_t dim; /* counted with the batch as dimension 0 */
+} ConcatAttrs;
+
+typedef struct SliceAttrs { /* elements start, start + step... below end, which is within the dimension */
+    int64_t dim, start, end, step;
+} SliceAttrs;
+
+typedef struct SliceBackwardAttrs {
+    SliceAttrs slice;
+    int64_t size; /* of the dimension before the slice */
+} SliceBackwardAttrs;
+
 typedef struct DropoutAttrs {
     double p;
 } DropoutAttrs;

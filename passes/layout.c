@@ -94,6 +94,12 @@ static ValueId as_blocked(Layouts *ls, ValueId v, Border b, const Node *user) {
     const Type *t = type_of(ls, v);
     if (is_blocked(t, ls->lanes) && border_covers(&t->layout, b))
         return v;
+    for (uint32_t i = 0; i < ls->cache.len; i++) { /* one with a wider border does */
+        const Reordered *r = &ls->cache.data[i];
+        const Type *made = type_of(ls, r->to);
+        if (r->from == v && is_blocked(made, ls->lanes) && border_covers(&made->layout, b))
+            return r->to;
+    }
     return reordered(ls, v, blocked(*t, ls->lanes, b), user);
 }
 

@@ -75,6 +75,7 @@ void lower_zero_border(LowerKernel *lk);
 
 /* Shared builders, one file each. */
 bool lower_pointwise(Lower *lw, const Node *n);   /* pointwise.c: sweep with any layout, broadcast */
+bool lower_permute(Lower *lw, const Node *n);     /* permute.c: dimensions in another order */
 bool lower_reorder(Lower *lw, const Node *n);     /* reorder.c: one layout to another, padding zeroed */
 bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register tiles over blocked channels */
 /* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and

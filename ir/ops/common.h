@@ -19,6 +19,8 @@ bool op_need_vector(const OpCall *c, uint32_t i, int64_t extent, const char *wha
 bool op_need_floats(const OpCall *c);
 /* Operand i has the dimensions of operand `of`. */
 bool op_need_shape_of(const OpCall *c, uint32_t i, uint32_t of);
+/* Operand 0 has dimension `dim`, and it is not the batch. */
+bool op_need_dim(const OpCall *c, int64_t dim);
 /* Verify of views: their operand's bytes are those of the dense layout. */
 bool op_need_dense(const OpCall *c);
 bool op_fail_overflow(const OpCall *c);

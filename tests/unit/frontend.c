@@ -212,6 +212,33 @@ static const struct {
     {"[4]", "{\"type\": \"Softmax\", \"dim\": -1}", "f32[N,4]", "dim=-1"},
     {"[4]", "{\"type\": \"Add\", \"name\": \"s\", \"inputs\": [\"x\", \"x\", \"x\"]}", "f32[N,4]",
      "add %s.1, %x"},
+    {"[4, 9, 7]", "{\"type\": \"Unflatten\", \"dim\": 1, \"unflattened_size\": [2, -1]}", "f32[N,2,2,9,7]",
+     "shape=[2,2,9,7]"},
+    {"[4, 9, 7]", "{\"type\": \"Reshape\", \"shape\": [6, -1]}", "f32[N,6,42]", "shape=[6,42]"},
+    {"[4, 9, 7]", "{\"type\": \"Reshape\", \"shape\": -1}", "f32[N,252]", "shape=[252]"},
+    {"[4, 9, 7]", "{\"type\": \"Permute\", \"dims\": [0, -1, 1, 2]}", "f32[N,7,4,9]", "dims=[0,3,1,2]"},
+    {"[4, 1, 7]", "{\"type\": \"Squeeze\", \"dim\": 2}", "f32[N,4,7]", "shape=[4,7]"},
+    {"[4, 1, 7]", "{\"type\": \"Squeeze\", \"dim\": 1}", "f32[N,4,1,7]", "shape=[4,1,7]"},
+    {"[4, 7]", "{\"type\": \"Unsqueeze\", \"dim\": -1}", "f32[N,4,7,1]", "shape=[4,7,1]"},
+    {"[4, 7]", "{\"type\": \"Unsqueeze\", \"dim\": 1}", "f32[N,1,4,7]", "shape=[1,4,7]"},
+    {"[4, 7]", "{\"type\": \"Concat\", \"dim\": -1, \"inputs\": [\"x\", \"x\"]}", "f32[N,4,14]", "dim=2"},
+    {"[4]",
+     "{\"type\": \"Concat\", \"dim\": 1, \"name\": \"c\", \"inputs\": [\"x\", \"x\", \"x\", \"x\", \"x\", "
+     "\"x\", "
+     "\"x\", \"x\", \"x\", \"x\", \"x\", \"x\", \"x\", \"x\"]}",
+     "f32[N,56]", "concat %c.group0, %x, %x, %x, %x {"},
+    {"[7]",
+     "{\"type\": \"Split\", \"split_size\": 3, \"dim\": 1, \"name\": \"s\"}, {\"type\": \"ReLU\", "
+     "\"inputs\": "
+     "[\"s.2\"]}",
+     "f32[N,1]", "%s.2 = slice %x {dim=1, start=6, end=7}"},
+    {"[7]",
+     "{\"type\": \"Split\", \"split_size\": [1, 4, 2], \"dim\": -1, \"name\": \"s\"}, {\"type\": \"ReLU\", "
+     "\"inputs\": [\"s.1\"]}",
+     "f32[N,4]", "%s.1 = slice %x {dim=1, start=1, end=5}"},
+    {"[4, 9]", "{\"type\": \"Slice\", \"dim\": 2, \"start\": -7, \"end\": 100, \"step\": 3}", "f32[N,4,3]",
+     "dim=2, start=2, end=9, step=3"},
+    {"[4, 9]", "{\"type\": \"Slice\", \"dim\": 1, \"end\": -1}", "f32[N,3,9]", "dim=1, end=3"},
 };
 
 Test(frontend, layers) {
