@@ -181,10 +181,14 @@ static LLVMValueRef pixels(const Emit *e, uint32_t n) {
         const ModBuf *b = nth_buf(e->m, MB_IN, i);
         const Picture *p = b->picture ? b->picture : &unsaid;
         LLVMValueRef fields[] = {
-            const_i32(e, (uint32_t)p->layout), const_i32(e, (uint32_t)p->color),
-            const_i64(e, p->resize.v[0]),      const_i64(e, p->resize.v[1]),
-            const_i64(e, p->center_crop.v[0]), const_i64(e, p->center_crop.v[1]),
-            p->mean ? text(e, p->mean) : none, p->std ? text(e, p->std) : none,
+            const_i32(e, (uint32_t)p->layout),
+            const_i32(e, (uint32_t)p->color),
+            const_i64(e, p->resize.v[0]),
+            const_i64(e, p->resize.v[1]),
+            const_i64(e, p->center_crop.v[0]),
+            const_i64(e, p->center_crop.v[1]),
+            p->mean ? const_text(e, p->mean) : none,
+            p->std ? const_text(e, p->std) : none,
         };
         all[i] = const_struct(e, fields, sizeof fields / sizeof *fields);
     }

@@ -1,12 +1,47 @@
 # Whole models and layers against PyTorch (Debian's python3-torch, python3-torchvision); ctest -L torch.
 # Left out with sanitizers, whose runtime would have to be loaded into Python.
 if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
-  set(scripts "exporter" "layers 1" "layers 3" "layers 17" "activations" "sums" "models simplecnn" "models lenet5" "models resnet18"
-      "models resnet50" "models resnet18 224" "models resnet50 224" "nets" "torchvision_names"
-      "pixels" "schedules" "norms 7 17x5 3x7x5" "norms 9x13x7 3x5x4x7" "norms more" "convs 3x1 17x13 3x7x5 17x1x1" "convs 16x13x7" "losses" "labels" "frozen" "dropout" "gradients 1" "gradients 3" "gradients 17" "pools 1" "pools 2" "pools 3" "optimizers" "training simplecnn 8"
-      "training lenet5 8" "training resnet 5" "training vgg11 3")
-  list(APPEND scripts "training alexnet 2" "training resnet18 2") # vgg11_bn by hand: 12 GB of memory
-  list(APPEND scripts "models alexnet") # all nets on all CPUs: models.py --all
+  set(scripts
+      "exporter"
+      "layers 1"
+      "layers 3"
+      "layers 17"
+      "activations"
+      "sums"
+      "models simplecnn"
+      "models lenet5"
+      "models resnet18"
+      "models resnet50"
+      "models resnet18 224"
+      "models resnet50 224"
+      "nets"
+      "torchvision_names"
+      "pixels"
+      "schedules"
+      "norms 7 17x5 3x7x5"
+      "norms 9x13x7 3x5x4x7"
+      "norms more"
+      "convs 3x1 17x13 3x7x5 17x1x1"
+      "convs 16x13x7"
+      "losses"
+      "labels"
+      "frozen"
+      "dropout"
+      "gradients 1"
+      "gradients 3"
+      "gradients 17"
+      "pools 1"
+      "pools 2"
+      "pools 3"
+      "optimizers"
+      "training simplecnn 8"
+      "training lenet5 8"
+      "training resnet 5"
+      "training vgg11 3"
+      "training alexnet 2"
+      "training resnet18 2"
+      "models alexnet")
+  # by hand, as it takes 12 GB: training vgg11_bn; all nets on all CPUs: models.py --all
   foreach(net vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn resnet34 resnet101 resnet152)
     list(APPEND scripts "models ${net} 64")
   endforeach()
