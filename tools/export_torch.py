@@ -14,12 +14,14 @@ or from Python:
 
 import argparse
 import ctypes
+import dis
 import importlib
 import json
 import operator
 import os
 import struct
 import sys
+import unittest.mock
 
 try:
     import torch
@@ -171,6 +173,7 @@ LAYERS = {
     **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.AdaptiveAvgPool1d,
                      nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), {"output_size": REQUIRED}),
     nn.Flatten: {"start_dim": 1, "end_dim": -1},
+    nn.Unflatten: {"dim": REQUIRED, "unflattened_size": REQUIRED},
     nn.Dropout: {"p": 0.5},
     nn.Dropout2d: {"p": 0.5},
     nn.Softmax: {"dim": REQUIRED},
@@ -179,6 +182,7 @@ LAYERS = {
 }
 
 
+LISTS = ("normalized_shape", "pad", "unflattened_size")  # stay lists, whatever is in them
 SAME = {nn.Dropout2d: "Dropout"}  # at inference the same as another layer
 
 
@@ -202,7 +206,7 @@ def layer_of_module(module):
     layer = {"type": SAME.get(kind, kind.__name__)}
     for key, default in LAYERS[kind].items():
         value = getattr(module, key)
-        value = list(value) if key in ("normalized_shape", "pad") else plain(value)
+        value = list(value) if key in LISTS else plain(value)
         if key == "stride" and "Pool" in layer["type"] and value == layer["kernel_size"]:
             continue
         if value != default:
@@ -215,6 +219,10 @@ def layer_of_module(module):
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.InstanceNorm2d and module.track_running_stats:
         raise ExportError("InstanceNorm2d with running statistics is not supported")
+    if kind is nn.Flatten and module.start_dim == 0 or kind is nn.Unflatten and module.dim == 0:
+        raise ExportError("%s would take the batch away; dimension 0 must stay" % kind.__name__)
+    if kind is nn.Unflatten and not isinstance(module.dim, int):
+        raise ExportError("Unflatten of a named dimension is not supported; give its number")
     if getattr(module, "return_indices", False):
         raise ExportError("%s with return_indices is not supported" % kind.__name__)
     return layer
@@ -306,22 +314,47 @@ ADDS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 ARITHMETIC = {**dict.fromkeys((operator.sub, operator.isub, torch.sub, "sub", "sub_"), "Sub"),
               **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
               **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, "div", "div_"), "Div")}
-RESHAPES = {torch.reshape, "view", "reshape"}
 REDUCTIONS = {torch.mean: "Mean", "mean": "Mean", torch.sum: "Sum", "sum": "Sum", torch.amax: "Max", "amax": "Max"}
-SQUEEZES = {torch.squeeze, "squeeze"}
+# What only moves or picks elements, by the method of Exporter that says it in layers.
+SHAPERS = {
+    **dict.fromkeys((torch.reshape, "reshape", "view", "unflatten"), "reshape"),
+    **dict.fromkeys((torch.permute, "permute", torch.transpose, "transpose", torch.swapaxes, "swapaxes", torch.swapdims,
+                     "swapdims", torch.movedim, "movedim", torch.moveaxis, "moveaxis"), "permute"),
+    **dict.fromkeys((torch.squeeze, "squeeze"), "squeeze"),
+    **dict.fromkeys((torch.unsqueeze, "unsqueeze"), "unsqueeze"),
+    **dict.fromkeys((torch.cat, torch.concat), "concat"),
+    **dict.fromkeys((torch.split, "split", torch.split_with_sizes, "split_with_sizes", torch.chunk, "chunk"), "split"),
+    operator.getitem: "getitem",
+    "contiguous": "same",
+}
+MOST_PARTS = 12  # in a list of extents of a Split
 
 
 # ---------------------------------------------------------------- the graph
 
 
 def operands(node):
-    """The arguments of a call, with those that PyTorch names input and other in their places."""
-    kwargs = dict(node.kwargs)
-    return [*node.args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)], kwargs
+    """The arguments of a call, with those that PyTorch names input and other in their places, and with the numbers that
+    the example gave where they were computed, from x.size(1) say."""
+    known = lambda n: n.meta.get("value", n)
+    args, kwargs = fx.node.map_arg(node.args, known), dict(fx.node.map_arg(node.kwargs, known))
+    return [*args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)], kwargs
+
+
+def picked(index, dim, size):
+    """The layers that an index of one dimension stands for."""
+    if index is None:
+        return [{"type": "Unsqueeze", "dim": dim}]
+    if isinstance(index, int):
+        return [{"type": "Slice", "dim": dim, "start": index % size, "end": index % size + 1}, {"type": "Squeeze", "dim": dim}]
+    start, end, step = index.indices(size)
+    if (start, end, step) == (0, size, 1):
+        return []
+    return [{"type": "Slice", "dim": dim, "start": start, "end": end, **({} if step == 1 else {"step": step})}]
 
 
 class Shapes(fx.Interpreter):
-    """Runs the example through the traced graph and notes every shape; `fault` says where PyTorch stopped, and why."""
+    """Runs the example through the traced graph and notes every shape and number; `fault` says where PyTorch stopped, and why."""
 
     fault = None
 
@@ -334,6 +367,10 @@ class Shapes(fx.Interpreter):
             raise
         if isinstance(value, torch.Tensor):
             n.meta["shape"] = tuple(value.shape)
+        elif isinstance(value, (int, float, torch.Size)):
+            n.meta["value"] = value
+        elif isinstance(value, tuple) and all(isinstance(v, torch.Tensor) for v in value):
+            n.meta["parts"] = [tuple(v.shape) for v in value]
         return value
 
 
@@ -344,16 +381,23 @@ class Exporter:
         self.module = module
         self.layers, self.names, self.faults = [], {}, []
         self.used = set()  # names given to layers and inputs
+        self.paths = {path for path, _ in module.named_modules()}  # names that are kept for modules
+        self.parts = {}  # fx node of several values -> their names
         self.owners = {}  # path of a module with parameters -> the fx node that first used it
         self.only_input = None  # its name; None when there are several
         self.tensors = {}  # fx node of a parameter or buffer -> its path and the tensor
         self.extra = {}  # weights that are not in the module's state_dict under their name
 
-    def emit(self, node, layer, name, sources):
+    def free(self, node, name, results):
+        """May a layer have this name? One of several results takes those of the results, too."""
+        names = {name, *("%s.%d" % (name, i) for i in range(results))}
+        return not names & (self.used if node.op == "call_module" else self.used | self.paths)
+
+    def emit(self, node, layer, name, sources, results=0):
         """Append one layer; `inputs` is left out where it is the layer just before."""
         inputs = [self.name_of(s) for s in sources]
         base, k = name, 1
-        while name in self.used:
+        while not self.free(node, name, results):
             name, k = "%s_%d" % (base, k), k + 1
         self.used.add(name)
         row = {"name": name}
@@ -365,7 +409,9 @@ class Exporter:
         self.names[node] = name
 
     def name_of(self, node):
-        """Of the layer or input that makes a value."""
+        """Of the layer or input that makes a value; a name is its own."""
+        if isinstance(node, str):
+            return node
         if node in self.tensors:
             raise ExportError("the %s is used outside of a layer" % self.tensors[node][0])
         if node not in self.names:
@@ -393,15 +439,13 @@ class Exporter:
                 self.add(node, *args, **kwargs)
             elif target in ARITHMETIC and self.shape(node) is not None:
                 self.arithmetic(node, ARITHMETIC[target], *args, **kwargs)
-            elif target in RESHAPES:
-                self.reshape(node, args[0])
+            elif target in SHAPERS and (self.shape(node) is not None or "parts" in node.meta):
+                getattr(self, SHAPERS[target])(node, *args, **kwargs)
             elif target in REDUCTIONS:
                 self.reduce(node, REDUCTIONS[target], *args, **kwargs)
-            elif target in SQUEEZES:
-                self.squeeze(node, *args, **kwargs)
             elif target in FUNCTIONS:
                 self.emit(node, layer_of_module(FUNCTIONS[target](args, kwargs)), node.name, args[:1])
-            elif self.shape(node) is not None:
+            elif self.shape(node) is not None or "parts" in node.meta:
                 raise ExportError("the operation %s is not supported" % what)
             # What is left makes no tensor: x.size(0), x.shape[0]. A reshape that uses it is judged by its shape.
         except TypeError as e:
@@ -442,27 +486,100 @@ class Exporter:
         rows = {"weight": one, "bias": value.reshape(-1).expand(channels), "running_mean": one * 0, "running_var": one}
         self.extra.update({"%s.%s" % (name, k): v for k, v in rows.items()})
 
+    def same(self, node, x, **_):
+        self.names[node] = self.name_of(x)
+
     def squeeze(self, node, x, dim=None):
         before = self.shape(x)
         if dim is None or dim % len(before) == 0:
             raise ExportError("squeeze would take the batch away when it is 1; give it another dimension")
-        dim %= len(before)
         if before[dim] != 1:  # PyTorch leaves such a dimension alone
-            self.names[node] = self.name_of(x)
-            return
-        if len(before) == 2:
-            raise ExportError("squeeze would leave the batch as the only dimension")
-        start = max(dim - 1, 1)
-        last = len(before) - 1
-        flatten = nn.Flatten(start, -1 if start + 1 == last else start + 1)
-        self.emit(node, layer_of_module(flatten), node.name, [x])
+            self.same(node, x)
+        else:
+            self.emit(node, {"type": "Squeeze", "dim": dim % len(before)}, node.name, [x])
 
-    def reshape(self, node, source):
+    def unsqueeze(self, node, x, dim):
+        dim %= len(self.shape(node))
+        if dim == 0:
+            raise ExportError("unsqueeze of dimension 0 would move the batch")
+        self.emit(node, {"type": "Unsqueeze", "dim": dim}, node.name, [x])
+
+    def reshape(self, node, source, *args, **kwargs):
         before, after = self.shape(source), self.shape(node)
-        if len(after) != 2 or after[0] != before[0]:
-            raise ExportError("a reshape from %s to %s; only flattening all but the batch is supported"
-                              % (before, after))
-        self.emit(node, {"type": "Flatten"}, node.name, [source])
+        if any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
+            raise ExportError("a view of another dtype is not supported")
+        if after[:1] != before[:1]:
+            raise ExportError("a reshape from %s to %s; the batch must stay the first dimension" % (before, after))
+        if len(after) == 2:
+            self.emit(node, {"type": "Flatten"}, node.name, [source])
+        elif after == before:
+            self.same(node, source)
+        else:
+            self.emit(node, {"type": "Reshape", "shape": list(after[1:])}, node.name, [source])
+
+    def permute(self, node, x, *args, **kwargs):
+        """Of permute and its relatives; what they do is seen from what they make of dimensions of 1, 2, 3..."""
+        sizes = range(1, len(self.shape(x)) + 1)
+        call = getattr(torch, node.target) if isinstance(node.target, str) else node.target
+        if node.target == "permute" and isinstance(args[0], int):  # the method takes the numbers one by one, too
+            args = [args]
+        dims = [size - 1 for size in call(torch.empty(*sizes), *args, **kwargs).shape]
+        if dims[0] != 0:
+            raise ExportError("%s to %s would move the batch" % (getattr(call, "__name__", call), dims))
+        self.emit(node, {"type": "Permute", "dims": dims}, node.name, [x])
+
+    def concat(self, node, tensors, dim=0):
+        dim %= len(self.shape(node))
+        if dim == 0:
+            raise ExportError("a concatenation along the batch is not supported")
+        if len(tensors) == 1:
+            self.same(node, tensors[0])
+        else:
+            self.emit(node, {"type": "Concat", "dim": dim}, node.name, list(tensors))
+
+    def split(self, node, x, how=None, dim=0, **_):
+        """Of split and chunk: what they say of sizes is seen from the parts."""
+        dim %= len(self.shape(x))
+        sizes = [part[dim] for part in node.meta["parts"]]
+        if dim == 0:
+            raise ExportError("a split of the batch is not supported")
+        if len(sizes) == 1:
+            self.parts[node] = [self.name_of(x)]
+            return
+        alike = len(set(sizes[:-1])) == 1 and sizes[-1] <= sizes[0]
+        if not alike and len(sizes) > MOST_PARTS:
+            raise ExportError("a split into %d parts of other extents; at most %d are" % (len(sizes), MOST_PARTS))
+        row = {"type": "Split", "split_size": sizes[0] if alike else sizes, "dim": dim}
+        self.emit(node, row, node.name, [x], len(sizes))
+        self.parts[node] = ["%s.%d" % (self.names[node], i) for i in range(len(sizes))]
+        self.used.update(self.parts[node])
+
+    def getitem(self, node, x, index):
+        if "parts" not in x.meta:
+            self.subscript(node, x, list(index) if isinstance(index, tuple) else [index])
+        elif isinstance(index, slice):
+            self.parts[node] = self.parts[x][index]
+        else:
+            self.names[node] = self.parts[x][index]
+
+    def subscript(self, node, x, index):
+        """x[:, 2], x[..., 1:9:2] and so on, a layer for each dimension of which not all is taken."""
+        given = [i for i in index if i is not None and i is not Ellipsis]
+        if not all(type(i) in (int, slice) for i in given):
+            raise ExportError("an index that is no number and no slice is not supported")
+        if Ellipsis not in index:
+            index.append(Ellipsis)
+        at = index.index(Ellipsis)
+        index[at : at + 1] = [slice(None)] * (len(self.shape(x)) - len(given))
+        if index[0] != slice(None):
+            raise ExportError("an index into the batch; it must begin with a colon")
+        self.same(node, x)
+        dim, sizes, name = 1, iter(self.shape(x)[1:]), node.name
+        for i in index[1:]:
+            for row in picked(i, dim, None if i is None else next(sizes)):
+                self.emit(node, row, name, [node])
+                name = node.name + "_more"
+            dim += not isinstance(i, int)
 
     def reduce(self, node, kind, x, dim=None, keepdim=False, dtype=None):
         rank = len(self.shape(x))
@@ -480,6 +597,7 @@ class Exporter:
 
     def outputs(self, node):
         value = node.args[0]
+        value = self.parts.get(value, value) if isinstance(value, fx.Node) else value
         if isinstance(value, fx.Node):
             value = {"output": value}
         elif isinstance(value, (tuple, list)):
@@ -507,6 +625,7 @@ class Exporter:
                 unknown = unknown or isinstance(e, UnknownLayer)
                 self.faults.append("%s: %s" % (node.target if node.op == "call_module" else node.name, e))
                 self.names[node] = node.name
+                self.parts[node] = [node.name] * len(node.meta.get("parts", ()))
         if unknown:
             self.faults.append("cnnc knows " + known_layers())
         if self.faults:
@@ -531,13 +650,23 @@ def normalise(inputs, examples, mean, std):
     return [(examples[0] - as_tensor(mean)) / as_tensor(std)]
 
 
+def unpack(proxy):
+    """fx.Proxy.__iter__ for `a, b = x.chunk(2)`; PyTorch 1.13's own loses its place in the byte code of Python 3.11."""
+    caller = sys._getframe(1)
+    for inst in dis.get_instructions(caller.f_code):
+        if inst.offset == caller.f_lasti and inst.opname == "UNPACK_SEQUENCE":
+            return iter([proxy[i] for i in range(inst.argval)])
+    return proxy.tracer.iter(proxy)
+
+
 def trace(module, examples):
     """The graph of a module, with the shape of every value."""
     for name, t in module.state_dict().items():
         if t.is_floating_point() and t.dtype != torch.float32:
             raise ExportError("%s is %s; cnnc computes in float32: module.float()" % (name, str(t.dtype).split(".")[1]))
     try:
-        traced = fx.symbolic_trace(module)
+        with unittest.mock.patch.object(fx.Proxy, "__iter__", unpack):
+            traced = fx.symbolic_trace(module)
     except Exception as e:
         raise ExportError("torch.fx cannot trace %s: %s" % (type(module).__name__, e)) from e
     names = [str(n.target) for n in traced.graph.nodes if n.op == "placeholder"]

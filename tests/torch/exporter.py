@@ -89,11 +89,60 @@ def spelt(directory):
     export_torch.export(Spelt(), torch.rand(1, 3, 8, 8), base)
     with open(base + ".json") as f:
         types = [layer["type"] for layer in json.load(f)["layers"]]
-    check(types == ["Conv2d", "Dropout", "Dropout", "BatchNorm2d", "AdaptiveAvgPool2d", "Flatten", "Flatten"],
+    check(types == ["Conv2d", "Dropout", "Dropout", "BatchNorm2d", "AdaptiveAvgPool2d", "Squeeze", "Squeeze"],
           "layers of the spelt net: %s" % types)
     cnnc("verify", base + ".json", "--input", base + ".input.npy", "--expect", base + ".output.npy")
     text = refused(Unspeakable(), torch.rand(1, 3, 8, 8), os.path.join(directory, "bad"))
     for part in ("add: the tensor a is", "relu: the tensor b is used outside"):
+        check(part in text, "%r is not in: %s" % (part, text))
+
+
+class Shaped(nn.Module):
+    """Every spelling that moves or picks elements; modules have the names that their functions would have."""
+
+    def __init__(self):
+        super().__init__()
+        self.split = nn.Sequential(nn.Conv2d(8, 8, 1), nn.Unflatten(1, (2, 4)))
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        a, b = x.chunk(2, 1)
+        shuffled = x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        first, others, _ = torch.split(x, [1, 5, 2], dim=1)
+        parts = x.split(3, dim=-1)
+        third, last = parts[2:]
+        taken = [x[:, 1:-1:2], x[..., 2], x[:, None, -1], x[:, :, h // 2 :, :3], x[:, :99][:, -3:]]
+        moved = [x.permute(0, 2, 3, 1), x.permute((0, 3, 1, 2)), torch.movedim(x, 1, -1), torch.swapaxes(x, 2, 3)]
+        shaped = [torch.reshape(x, (2, 8, -1)), x.unflatten(1, (4, 2)), x.unsqueeze(1).squeeze(1), x.unsqueeze(-1),
+                  x.reshape(n, -1), torch.unsqueeze(x, 2), self.split(x)]
+        joined = [torch.cat([b, a, shuffled], 1), torch.cat([parts[1], third], -1), torch.cat((first, others), dim=1),
+                  torch.cat([x, x], 2), torch.cat([x], 1)]
+        return (*taken, *moved, *shaped, *joined, last)
+
+
+class Immovable(nn.Module):
+    def forward(self, x):
+        return [x.permute(1, 0, 2), x.transpose(0, 1), torch.cat([x, x]), x.view(-1, 6), x.unsqueeze(0), x[:1], x[1:],
+                x[:, [0, 2]], x.chunk(2)[0], x.squeeze(), torch.flatten(x), x.unbind(1)[0], x.view(torch.int32)]
+
+
+def shaped(directory):
+    """What moves elements, by what PyTorch makes of it, with two images; and what would move the batch."""
+    base = os.path.join(directory, "shaped")
+    torch.manual_seed(4)
+    example = torch.rand(2, 8, 6, 10)
+    model = export_torch.export(Shaped(), example, base)
+    names = [layer["name"] for layer in model["layers"]]
+    check(len(set(names)) == len(names) and "split.0" in names and "split" not in names, "names: %s" % names)
+    files = [a for o in model["outputs"] for a in ("--expect", "%s.output.%s.npy" % (base, o["name"]))]
+    cnnc("verify", base + ".json", "--batch", "2", "--input", base + ".input.npy", *files)
+    text = refused(Immovable(), torch.rand(2, 3, 4), os.path.join(directory, "bad"))
+    for part in ("permute: permute to [1, 0, 2] would move the batch", "transpose: transpose to [1, 0, 2] would move",
+                 "cat: a concatenation along the batch", "view: a reshape from (2, 3, 4) to (4, 6); the batch",
+                 "unsqueeze: unsqueeze of dimension 0 would move", "getitem: an index into the batch",
+                 "getitem_1: an index into the batch", "getitem_2: an index that is no number", "chunk: a split of the batch",
+                 "squeeze: squeeze would take the batch away", "flatten: Flatten would take the batch away",
+                 "unbind: the operation unbind is not supported", "view_1: a view of another dtype"):
         check(part in text, "%r is not in: %s" % (part, text))
 
 
@@ -219,7 +268,7 @@ def documented(directory):
 
 def main():
     with workplace() as directory:
-        for test in (functional, spelt, named, faults, wrong_examples, command, without_torch, documented):
+        for test in (functional, spelt, shaped, named, faults, wrong_examples, command, without_torch, documented):
             test(directory)
             print("ok", test.__name__)
 
