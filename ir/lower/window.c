@@ -1,6 +1,6 @@
 /* Windows of pools: see window.h. */
 #include "ir/lower/window.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 
 static int64_t clamp(int64_t x, int64_t lo, int64_t hi) {
     return x < lo ? lo : x > hi ? hi : x;

@@ -1,15 +1,10 @@
 /* adaptive_avg_pool2d_backward: each output's gradient goes in equal parts to its window, which is that of
  * adaptive_avg_pool2d for an input of input_size. */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 
 static const AttrRow rows[] = {
     {"input_size", ATTR_INTS, offsetof(AdaptivePoolBackwardAttrs, input_size), 2, 1, 9e15, NULL, false, 0},
 };
-
-static bool verify(const OpCall *c) {
-    return op_need_floats(c) && op_need_rank(c, 0, 4, "batch, channels, height, width");
-}
 
 static bool infer_shape(const OpCall *c, Type *out) {
     const AdaptivePoolBackwardAttrs *a = c->attrs;
@@ -29,9 +24,9 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     (void)attrs, (void)n;
     for (int64_t i = 0; i < count; i++) {
         double *plane = out->data + i / ow / oh * h * w;
-        const int64_t y = i / ow % oh, x = i % ow;
-        const int64_t y0 = y * h / oh, y1 = ((y + 1) * h + oh - 1) / oh;
-        const int64_t x0 = x * w / ow, x1 = ((x + 1) * w + ow - 1) / ow;
+        int64_t y0, y1, x0, x1;
+        adaptive_window(i / ow % oh, oh, h, &y0, &y1);
+        adaptive_window(i % ow, ow, w, &x0, &x1);
         for (int64_t r = y0; r < y1; r++)
             for (int64_t k = x0; k < x1; k++)
                 plane[r * w + k] += in[0].data[i] / (double)((y1 - y0) * (x1 - x0));
@@ -56,7 +51,7 @@ const OpDesc op_adaptive_avg_pool2d_backward = {
     .operand_names = (const char *const[]){"dy"},
     .flags = OP_FOLLOWS | OP_ROOT | OP_INTERNAL,
     .attrs = ATTR_TABLE(rows, AdaptivePoolBackwardAttrs),
-    .verify = verify,
+    .verify = adaptive_pool2d_verify,
     .infer_shape = infer_shape,
     .eval = eval,
     .lower = lower_pool_backward,

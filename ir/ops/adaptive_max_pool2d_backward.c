@@ -1,7 +1,6 @@
 /* adaptive_max_pool2d_backward: each output's gradient goes to the first largest element of its window, in
  * row-major order, as max_pool2d_backward's does. */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 #include <math.h>
 
 enum { DY, X, Y };
@@ -30,11 +29,13 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     const int64_t h = out->dim[2], w = out->dim[3], oh = in[DY].dim[2], ow = in[DY].dim[3];
     (void)attrs, (void)n;
     for (int64_t i = 0; i < tensor_elems(&in[DY]); i++) {
-        const int64_t plane = i / ow / oh * h * w, y = i / ow % oh, x = i % ow;
-        const int64_t y1 = ((y + 1) * h + oh - 1) / oh, x1 = ((x + 1) * w + ow - 1) / ow;
+        const int64_t plane = i / ow / oh * h * w;
+        int64_t y0, y1, x0, x1;
+        adaptive_window(i / ow % oh, oh, h, &y0, &y1);
+        adaptive_window(i % ow, ow, w, &x0, &x1);
         bool found = false;
-        for (int64_t r = y * h / oh; r < y1 && !found; r++)
-            for (int64_t k = x * w / ow; k < x1 && !found; k++) {
+        for (int64_t r = y0; r < y1 && !found; r++)
+            for (int64_t k = x0; k < x1 && !found; k++) {
                 const double v = in[X].data[plane + r * w + k];
                 found = v == in[Y].data[i] || isnan(v);
                 if (found)

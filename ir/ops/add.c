@@ -1,7 +1,5 @@
 /* add: the sum of two tensors, with NumPy's broadcasting. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/arithmetic.h"
 
 static double plus(double a, double b) {
     return a + b;
@@ -24,7 +22,7 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
     return true;
 }
 
-static const OpSample samples[] = {
+const OpSample arithmetic_samples[5] = {
     {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
     {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
     {.n = 2, .operands = {T3(4, 1, 5), T4(2, 1, 3, 1)}, .batch = 1},
@@ -33,16 +31,7 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_add = {
-    .name = "add",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"a", "b"},
-    .flags = OP_POINTWISE | OP_COMMUTATIVE | OP_INPLACE | OP_KEEPS_ZERO,
-    .verify = op_need_floats,
-    .infer_shape = op_broadcast_shape,
-    .eval = eval,
-    .emit = emit,
-    .lower = lower_pointwise,
+    ARITHMETIC("add", "b"), .flags = OP_POINTWISE | OP_COMMUTATIVE | OP_INPLACE | OP_KEEPS_ZERO,
+    .eval = eval,           .emit = emit,
     .grad = grad,
-    SAMPLES(samples),
 };

@@ -1,16 +1,8 @@
 /* avg_pool2d: the mean of each window, by PyTorch's rule for what padding counts. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 
-static const AttrRow attr_rows[] = {
-    {"kernel_size", ATTR_INTS, offsetof(Pool2dAttrs, kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"stride", ATTR_INTS, offsetof(Pool2dAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
-    {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
-    {"count_include_pad", ATTR_BOOL, offsetof(Pool2dAttrs, count_include_pad), 0, 0, 1, NULL, true, 1},
-    {"divisor_override", ATTR_INT, offsetof(Pool2dAttrs, divisor_override), 0, 0, OP_MAX_INT, NULL, true, 0},
-};
+#define AT(member) offsetof(Pool2dAttrs, member)
+static const AttrRow attr_rows[] = {AVG_POOL2D_ROWS(AT)};
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
@@ -50,17 +42,6 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_avg_pool2d = {
-    .name = "avg_pool2d",
-    .min_operands = 1,
-    .max_operands = 1,
-    .operand_names = (const char *const[]){"input"},
-    .flags = OP_POOL,
-    .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs),
-    .verify = pool2d_verify,
-    .infer_shape = pool2d_infer,
-    .eval = eval,
-    .lower = lower_pool,
-    .grad = grad,
-    .flops = pool2d_flops,
+    POOL2D("avg_pool2d"), .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs), .eval = eval, .grad = grad,
     SAMPLES(samples),
 };

@@ -1,17 +1,11 @@
 /* avg_pool2d_backward: each output's gradient, divided as the mean was, goes to all elements of its window.
  */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 
-#define AT(member) offsetof(PoolBackwardAttrs, member)
+#define AT(member) offsetof(PoolBackwardAttrs, pool.member)
 static const AttrRow attr_rows[] = {
-    {"kernel_size", ATTR_INTS, AT(pool.kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"stride", ATTR_INTS, AT(pool.stride), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"padding", ATTR_INTS, AT(pool.padding), 4, 0, OP_MAX_INT, NULL, true, 0},
-    {"ceil_mode", ATTR_BOOL, AT(pool.ceil_mode), 0, 0, 1, NULL, true, 0},
-    {"count_include_pad", ATTR_BOOL, AT(pool.count_include_pad), 0, 0, 1, NULL, true, 1},
-    {"divisor_override", ATTR_INT, AT(pool.divisor_override), 0, 0, OP_MAX_INT, NULL, true, 0},
-    {"input_size", ATTR_INTS, AT(input_size), 2, 1, 9e15, NULL, false, 0},
+    AVG_POOL2D_ROWS(AT),
+    {"input_size", ATTR_INTS, offsetof(PoolBackwardAttrs, input_size), 2, 1, 9e15, NULL, false, 0},
 };
 
 static bool infer_shape(const OpCall *c, Type *out) {

@@ -2,15 +2,10 @@
  * s = sigmoid(x). Of the two logarithms one is log(1 + exp(-|x|)), the other that plus |x|, so without
  * overflow or cancellation it is (1 + (pos_weight - 1) y) log(1 + exp(-|x|)) + |x| (x < 0 ? pos_weight y : 1
  * - y). */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 #include <math.h>
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ElementLossAttrs),
-    {"weight", ATTR_BOOL, offsetof(ElementLossAttrs, weight), 0, 1, 0, NULL, true, 0},
-    {"pos_weight", ATTR_BOOL, offsetof(ElementLossAttrs, pos_weight), 0, 1, 0, NULL, true, 0},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ElementLossAttrs), ROW_WEIGHT, ROW_POS_WEIGHT};
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     double w = a->weight ? extra[0] : 1, p = a->pos_weight ? extra[a->weight] : 1;
@@ -61,16 +56,9 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_bce_with_logits = {
-    .name = "bce_with_logits",
-    .min_operands = 2,
-    .max_operands = 4,
-    .operand_names = (const char *const[]){"input", "target", "weight", "pos_weight"},
+    ELEMENT_LOSS("bce_with_logits", 2),
     .attrs = ATTR_TABLE(rows, ElementLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = element_loss_verify,
-    .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower,
-    .flops = element_loss_flops,
     SAMPLES(samples),
 };

@@ -1,15 +1,10 @@
 /* bce_with_logits_backward: the gradient of bce_with_logits by its input, times the first of the step's
  * numbers: weight times (1 - y) sigmoid(x) - pos_weight y sigmoid(-x), which does not cancel where y is 0
  * or 1. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 #include <math.h>
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ElementLossAttrs),
-    {"weight", ATTR_BOOL, offsetof(ElementLossAttrs, weight), 0, 1, 0, NULL, true, 0},
-    {"pos_weight", ATTR_BOOL, offsetof(ElementLossAttrs, pos_weight), 0, 1, 0, NULL, true, 0},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ElementLossAttrs), ROW_WEIGHT, ROW_POS_WEIGHT};
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     double w = a->weight ? extra[0] : 1, p = a->pos_weight ? extra[a->weight] : 1;
@@ -59,14 +54,8 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_bce_with_logits_backward = {
-    .name = "bce_with_logits_backward",
-    .min_operands = 3,
-    .max_operands = 5,
-    .operand_names = (const char *const[]){"input", "target", "hyper", "weight", "pos_weight"},
+    ELEMENT_LOSS_BACKWARD("bce_with_logits_backward", 2),
     .attrs = ATTR_TABLE(rows, ElementLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = element_loss_backward_verify,
-    .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
     SAMPLES(samples),

@@ -36,7 +36,6 @@ typedef struct Window {
 /* The number of windows by PyTorch's rule; at most 0 when there is none. False on overflow. */
 bool window_count(const Window *w, int64_t *out);
 Window conv2d_window(const Conv2dAttrs *a, const Type *input, const Type *weight, int axis);
-Window pool2d_window(const Pool2dAttrs *a, int64_t in, int axis);
 /* Of conv2d's gradients: dy, operand 0, is as large as the convolution's result for this input and kernel. */
 bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *kernel, int64_t out_channels,
                         int64_t in_channels);
@@ -50,20 +49,8 @@ bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *ke
 void window_taps(const Window *w, int64_t o, int64_t *lo, int64_t *hi);
 /* Where tap k of output o is. */
 int64_t window_input(const Window *w, int64_t o, int64_t k);
-/* What avg_pool2d divides the sum of output (y, x) of a plane of h x w by. */
-int64_t avg_pool2d_divisor(const Pool2dAttrs *a, int64_t h, int64_t w, int64_t y, int64_t x);
 /* window_count; a diagnostic when there is no window. `axis` is what the message calls it: "height". */
 bool window_need(Context *cx, const Loc *loc, const Window *w, const char *axis, int64_t *out);
-/* What the two adaptive pools share. */
-bool adaptive_pool2d_verify(const OpCall *c);
-bool adaptive_pool2d_infer(const OpCall *c, Type *out);
-double adaptive_pool2d_flops(const OpCall *c, const Type *out, int64_t n);
-/* Of the gradients: operand i has the shape that pool `op` with attributes `a` makes of `input`. */
-bool pool2d_need_result(const OpCall *c, uint32_t i, OpId op, const Pool2dAttrs *a, const Type *input);
-/* What max_pool2d and avg_pool2d share. */
-bool pool2d_verify(const OpCall *c);
-bool pool2d_infer(const OpCall *c, Type *out);
-double pool2d_flops(const OpCall *c, const Type *out, int64_t n);
 
 /* ---- eval.c ---- */
 

@@ -1,13 +1,8 @@
 /* cross_entropy: PyTorch's CrossEntropyLoss: -log_softmax of the input, weighted by the target. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ClassLossAttrs),
-    ROW_IGNORE_INDEX,
-    {"label_smoothing", ATTR_FLOAT, offsetof(ClassLossAttrs, label_smoothing), 0, 0, 1, NULL, true, 0},
-    {"probabilities", ATTR_BOOL, offsetof(ClassLossAttrs, probabilities), 0, 1, 0, NULL, true, 0},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ClassLossAttrs), ROW_IGNORE_INDEX, ROW_LABEL_SMOOTHING,
+                               ROW_PROBABILITIES};
 
 static double row(const ClassRow *r) {
     double lse = class_row_lse(r), sum = 0;
@@ -40,16 +35,9 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_cross_entropy = {
-    .name = "cross_entropy",
-    .min_operands = 2,
-    .max_operands = 3,
-    .operand_names = (const char *const[]){"input", "target", "weight"},
+    CLASS_LOSS("cross_entropy"),
     .attrs = ATTR_TABLE(rows, ClassLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = class_loss_verify,
-    .infer_shape = loss_infer,
     .eval = eval,
-    .lower = lower_class_loss,
     .flops = flops,
     SAMPLES(samples),
 };

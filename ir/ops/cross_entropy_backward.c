@@ -1,15 +1,10 @@
 /* cross_entropy_backward: the gradient of cross_entropy by its input, times the first of the step's numbers:
  * softmax(x) times all shares of the targets, minus the share of each class. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 #include <math.h>
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ClassLossAttrs),
-    ROW_IGNORE_INDEX,
-    {"label_smoothing", ATTR_FLOAT, offsetof(ClassLossAttrs, label_smoothing), 0, 0, 1, NULL, true, 0},
-    {"probabilities", ATTR_BOOL, offsetof(ClassLossAttrs, probabilities), 0, 1, 0, NULL, true, 0},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ClassLossAttrs), ROW_IGNORE_INDEX, ROW_LABEL_SMOOTHING,
+                               ROW_PROBABILITIES};
 
 static double row(const ClassRow *r) {
     double lse = class_row_lse(r), sum = 0;
@@ -44,16 +39,9 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_cross_entropy_backward = {
-    .name = "cross_entropy_backward",
-    .min_operands = 3,
-    .max_operands = 4,
-    .operand_names = (const char *const[]){"input", "target", "hyper", "weight"},
+    CLASS_LOSS_BACKWARD("cross_entropy_backward"),
     .attrs = ATTR_TABLE(rows, ClassLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = class_loss_backward_verify,
-    .infer_shape = op_same_shape,
     .eval = eval,
-    .lower = lower_class_loss_backward,
     .flops = flops,
     SAMPLES(samples),
 };

@@ -1,7 +1,5 @@
 /* div: the quotient of two tensors, with NumPy's broadcasting. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/arithmetic.h"
 
 static double over(double a, double b) {
     return a / b;
@@ -29,22 +27,10 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
     return grad_add(gr, n, 1, grad_negative(gr, n, grad_node(gr, n, OP_mul, of_b, 2, NULL, "grad")));
 }
 
-static const OpSample samples[] = {
-    {.n = 2, .operands = {TN4(3, 7, 5), T3(3, 1, 5)}, .batch = 3},
-    {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
-};
-
 const OpDesc op_div = {
-    .name = "div",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"a", "divisor"},
+    ARITHMETIC("div", "divisor"),
     .flags = OP_POINTWISE | OP_INPLACE,
-    .verify = op_need_floats,
-    .infer_shape = op_broadcast_shape,
     .eval = eval,
     .emit = emit,
-    .lower = lower_pointwise,
     .grad = grad,
-    SAMPLES(samples),
 };

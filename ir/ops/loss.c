@@ -206,3 +206,32 @@ void element_loss_backward_eval(const ElementLossAttrs *a, const Tensor *in, uin
     for (int64_t i = 0; i < count; i++)
         out->data[i] = element(a, in, n, 3, i, f) * scale;
 }
+
+const OpSample element_loss_samples[3] = {
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
+     .n = 2,
+     .operands = {TN2(3), TN2(3)},
+     .batch = 5},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_SUM},
+     .n = 2,
+     .operands = {TN4(3, 7, 5), TN4(3, 7, 5)},
+     .batch = 3},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
+     .n = 2,
+     .operands = {TN2(64), TN2(64)},
+     .batch = 2},
+};
+const OpSample element_loss_backward_samples[3] = {
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
+     .n = 3,
+     .operands = {TN2(3), TN2(3), HYPER},
+     .batch = 5},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_SUM},
+     .n = 3,
+     .operands = {TN4(3, 7, 5), TN4(3, 7, 5), HYPER},
+     .batch = 3},
+    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
+     .n = 3,
+     .operands = {TN2(64), TN2(64), HYPER},
+     .batch = 2},
+};

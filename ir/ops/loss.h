@@ -4,8 +4,10 @@
 #ifndef IR_OPS_LOSS_H
 #define IR_OPS_LOSS_H
 
+#include "ir/lower/lower.h"
 #include "ir/ops/common.h"
 #include "ir/train.h"
+#include <float.h>
 
 extern const char *const reduction_names[]; /* by Reduction */
 
@@ -13,6 +15,14 @@ extern const char *const reduction_names[]; /* by Reduction */
     {"reduction", ATTR_ENUM, offsetof(T, reduction), 0, 1, 0, reduction_names, true, REDUCTION_MEAN}
 #define ROW_IGNORE_INDEX                                                                                     \
     {"ignore_index", ATTR_INT, offsetof(ClassLossAttrs, ignore_index), 0, 1, 0, NULL, true, -100}
+#define ROW_LABEL_SMOOTHING                                                                                  \
+    {"label_smoothing", ATTR_FLOAT, offsetof(ClassLossAttrs, label_smoothing), 0, 0, 1, NULL, true, 0}
+#define ROW_PROBABILITIES                                                                                    \
+    {"probabilities", ATTR_BOOL, offsetof(ClassLossAttrs, probabilities), 0, 1, 0, NULL, true, 0}
+#define ROW_BETA {"beta", ATTR_FLOAT, offsetof(ElementLossAttrs, beta), 0, 0, DBL_MAX, NULL, true, 1}
+#define ROW_WEIGHT {"weight", ATTR_BOOL, offsetof(ElementLossAttrs, weight), 0, 1, 0, NULL, true, 0}
+#define ROW_POS_WEIGHT                                                                                       \
+    {"pos_weight", ATTR_BOOL, offsetof(ElementLossAttrs, pos_weight), 0, 1, 0, NULL, true, 0}
 
 /* Losses give f32[1]; op_same_shape is the rule of their gradients. */
 bool loss_infer(const OpCall *c, Type *out);
@@ -48,6 +58,30 @@ typedef double (*ElementEval)(const ElementLossAttrs *a, double x, double y, con
 void element_loss_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out, ElementEval f);
 void element_loss_backward_eval(const ElementLossAttrs *a, const Tensor *in, uint32_t n, Tensor *out,
                                 ElementEval f);
+
+/* The fields that the losses of each kind have, and those of their gradients. */
+#define CLASS_LOSS(id)                                                                                       \
+    .name = (id), .min_operands = 2, .max_operands = 3,                                                      \
+    .operand_names = (const char *const[]){"input", "target", "weight"},                                     \
+    .flags = OP_INTERNAL | OP_ANY_DTYPE, .verify = class_loss_verify, .infer_shape = loss_infer,             \
+    .lower = lower_class_loss
+#define CLASS_LOSS_BACKWARD(id)                                                                              \
+    .name = (id), .min_operands = 3, .max_operands = 4,                                                      \
+    .operand_names = (const char *const[]){"input", "target", "hyper", "weight"},                            \
+    .flags = OP_INTERNAL | OP_ANY_DTYPE, .verify = class_loss_backward_verify, .infer_shape = op_same_shape, \
+    .lower = lower_class_loss_backward
+#define ELEMENT_LOSS(id, weights)                                                                            \
+    .name = (id), .min_operands = 2, .max_operands = 2 + (weights),                                          \
+    .operand_names = (const char *const[]){"input", "target", "weight", "pos_weight"},                       \
+    .flags = OP_INTERNAL | OP_ANY_DTYPE, .verify = element_loss_verify, .infer_shape = loss_infer,           \
+    .flops = element_loss_flops
+#define ELEMENT_LOSS_BACKWARD(id, weights)                                                                   \
+    .name = (id), .min_operands = 3, .max_operands = 3 + (weights),                                          \
+    .operand_names = (const char *const[]){"input", "target", "hyper", "weight", "pos_weight"},              \
+    .flags = OP_INTERNAL | OP_ANY_DTYPE, .verify = element_loss_backward_verify,                             \
+    .infer_shape = op_same_shape
+
+extern const OpSample element_loss_samples[3], element_loss_backward_samples[3]; /* reduction alone */
 
 /* Samples: class indices, the numbers of a step. */
 #define LABELS_N                                                                                             \

@@ -1,16 +1,9 @@
 /* max_pool2d: the largest element of each window; padding never wins. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 #include <math.h>
 
-static const AttrRow attr_rows[] = {
-    {"kernel_size", ATTR_INTS, offsetof(Pool2dAttrs, kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"stride", ATTR_INTS, offsetof(Pool2dAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
-    {"dilation", ATTR_INTS, offsetof(Pool2dAttrs, dilation), 2, 1, OP_MAX_INT, NULL, true, 1},
-    {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
-};
+#define AT(member) offsetof(Pool2dAttrs, member)
+static const AttrRow attr_rows[] = {MAX_POOL2D_ROWS(AT)};
 
 /* The window of output row oh and column ow of one plane. */
 static double window_max(const Window *rows, const Window *columns, const double *plane, int64_t oh,
@@ -54,17 +47,6 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_max_pool2d = {
-    .name = "max_pool2d",
-    .min_operands = 1,
-    .max_operands = 1,
-    .operand_names = (const char *const[]){"input"},
-    .flags = OP_POOL,
-    .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs),
-    .verify = pool2d_verify,
-    .infer_shape = pool2d_infer,
-    .eval = eval,
-    .lower = lower_pool,
-    .grad = grad,
-    .flops = pool2d_flops,
+    POOL2D("max_pool2d"), .attrs = ATTR_TABLE(attr_rows, Pool2dAttrs), .eval = eval, .grad = grad,
     SAMPLES(samples),
 };

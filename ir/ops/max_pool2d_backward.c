@@ -1,18 +1,12 @@
 /* max_pool2d_backward: each output's gradient goes to the first largest element of its window, in row-major
  * order, which is found again by comparing the input with the result. NaN counts as the largest. */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/pool2d.h"
 #include <math.h>
 
 enum { DY, X, Y };
 
-static const AttrRow attr_rows[] = {
-    {"kernel_size", ATTR_INTS, offsetof(Pool2dAttrs, kernel_size), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"stride", ATTR_INTS, offsetof(Pool2dAttrs, stride), 2, 1, OP_MAX_INT, NULL, false, 0},
-    {"padding", ATTR_INTS, offsetof(Pool2dAttrs, padding), 4, 0, OP_MAX_INT, NULL, true, 0},
-    {"dilation", ATTR_INTS, offsetof(Pool2dAttrs, dilation), 2, 1, OP_MAX_INT, NULL, true, 1},
-    {"ceil_mode", ATTR_BOOL, offsetof(Pool2dAttrs, ceil_mode), 0, 0, 1, NULL, true, 0},
-};
+#define AT(member) offsetof(Pool2dAttrs, member)
+static const AttrRow attr_rows[] = {MAX_POOL2D_ROWS(AT)};
 
 static bool verify(const OpCall *c) {
     return op_need_floats(c) && op_need_shape_of(c, DY, Y) &&

@@ -1,10 +1,7 @@
 /* mse_loss: PyTorch's MSELoss: the squared difference. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ElementLossAttrs),
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ElementLossAttrs)};
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     (void)a, (void)extra;
@@ -25,32 +22,7 @@ static bool lower(Lower *lw, const Node *n) {
     return lower_element_loss(lw, n, build);
 }
 
-static const OpSample samples[] = {
-    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
-     .n = 2,
-     .operands = {TN2(3), TN2(3)},
-     .batch = 5},
-    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_SUM},
-     .n = 2,
-     .operands = {TN4(3, 7, 5), TN4(3, 7, 5)},
-     .batch = 3},
-    {.attrs = &(const ElementLossAttrs){.reduction = REDUCTION_MEAN},
-     .n = 2,
-     .operands = {TN2(64), TN2(64)},
-     .batch = 2},
-};
-
 const OpDesc op_mse_loss = {
-    .name = "mse_loss",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"input", "target"},
-    .attrs = ATTR_TABLE(rows, ElementLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = element_loss_verify,
-    .infer_shape = loss_infer,
-    .eval = eval,
-    .lower = lower,
-    .flops = element_loss_flops,
-    SAMPLES(samples),
+    ELEMENT_LOSS("mse_loss", 0),   .attrs = ATTR_TABLE(rows, ElementLossAttrs), .eval = eval, .lower = lower,
+    SAMPLES(element_loss_samples),
 };

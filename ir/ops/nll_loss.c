@@ -1,11 +1,7 @@
 /* nll_loss: PyTorch's NLLLoss: minus the input (log-probabilities) at the target's class, weighted. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ClassLossAttrs),
-    ROW_IGNORE_INDEX,
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ClassLossAttrs), ROW_IGNORE_INDEX};
 
 static double row(const ClassRow *r) {
     double sum = 0;
@@ -34,16 +30,6 @@ static double flops(const OpCall *c, const Type *out, int64_t n) {
 }
 
 const OpDesc op_nll_loss = {
-    .name = "nll_loss",
-    .min_operands = 2,
-    .max_operands = 3,
-    .operand_names = (const char *const[]){"input", "target", "weight"},
-    .attrs = ATTR_TABLE(rows, ClassLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = class_loss_verify,
-    .infer_shape = loss_infer,
-    .eval = eval,
-    .lower = lower_class_loss,
-    .flops = flops,
+    CLASS_LOSS("nll_loss"), .attrs = ATTR_TABLE(rows, ClassLossAttrs), .eval = eval, .flops = flops,
     SAMPLES(samples),
 };

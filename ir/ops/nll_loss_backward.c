@@ -1,11 +1,7 @@
 /* nll_loss_backward: the gradient of nll_loss by its input, times the first of the step's numbers. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ClassLossAttrs),
-    ROW_IGNORE_INDEX,
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ClassLossAttrs), ROW_IGNORE_INDEX};
 
 static double row(const ClassRow *r) {
     for (int64_t k = 0; k < r->classes; k++)
@@ -28,15 +24,8 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_nll_loss_backward = {
-    .name = "nll_loss_backward",
-    .min_operands = 3,
-    .max_operands = 4,
-    .operand_names = (const char *const[]){"input", "target", "hyper", "weight"},
+    CLASS_LOSS_BACKWARD("nll_loss_backward"),
     .attrs = ATTR_TABLE(rows, ClassLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = class_loss_backward_verify,
-    .infer_shape = op_same_shape,
     .eval = eval,
-    .lower = lower_class_loss_backward,
     SAMPLES(samples),
 };

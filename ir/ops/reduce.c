@@ -1,6 +1,18 @@
 /* What sum, mean and amax share: see reduce.h. */
 #include "ir/ops/reduce.h"
 
+const AttrRow reduce_rows[1] = {
+    {"dim", ATTR_INTS, offsetof(ReduceAttrs, dim), 0, -MAX_RANK, MAX_RANK - 1, NULL, false, 0},
+};
+const OpSample reduce_samples[6] = {
+    {.attrs = &(const ReduceAttrs){{2, {2, 3}}}, .n = 1, .operands = {TN4(3, 7, 13)}, .batch = 3},
+    {.attrs = &(const ReduceAttrs){{1, {1}}}, .n = 1, .operands = {TN4(17, 5, 7)}, .batch = 2},
+    {.attrs = &(const ReduceAttrs){{1, {-1}}}, .n = 1, .operands = {TN3(5, 131)}, .batch = 2},
+    {.attrs = &(const ReduceAttrs){{2, {3, 1}}}, .n = 1, .operands = {TN4(17, 3, 19)}, .batch = 2},
+    {.attrs = &(const ReduceAttrs){{1, {1}}}, .n = 1, .operands = {TN3(37, 41)}, .batch = 1},
+    {.attrs = &(const ReduceAttrs){{2, {0, 2}}}, .n = 1, .operands = {T3(5, 7, 9)}, .batch = 1},
+};
+
 uint32_t reduce_dims(const ReduceAttrs *a, int rank) {
     uint32_t set = 0;
     for (int i = 0; i < a->dim.n; i++)
@@ -66,6 +78,14 @@ void reduce_eval(const void *attrs, const Tensor *in, Tensor *out, double first,
         }
         out->data[at] = f(out->data[at], in->data[i]);
     }
+}
+
+bool reduce_sum_grad(Grad *gr, const Node *n, ValueId dy, double scale) {
+    const Type *x = &gr->g->values.data[n->operands[0]].type;
+    ExpandAttrs a = {.scale = scale};
+    for (int d = type_has_n(x); d < x->rank; d++)
+        a.shape.v[a.shape.n++] = x->dim[d].size;
+    return grad_add(gr, n, 0, grad_node(gr, n, OP_expand, &dy, 1, &a, "grad"));
 }
 
 double reduce_flops(const OpCall *c, const Type *out, int64_t n) {

@@ -1,14 +1,9 @@
 /* smooth_l1_loss: PyTorch's SmoothL1Loss: a parabola where the difference is below beta, its absolute value
  * elsewhere; beta 0 is l1_loss. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
-#include <float.h>
 #include <math.h>
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ElementLossAttrs),
-    {"beta", ATTR_FLOAT, offsetof(ElementLossAttrs, beta), 0, 0, DBL_MAX, NULL, true, 1},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ElementLossAttrs), ROW_BETA};
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     (void)extra;
@@ -52,16 +47,9 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_smooth_l1_loss = {
-    .name = "smooth_l1_loss",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"input", "target"},
+    ELEMENT_LOSS("smooth_l1_loss", 0),
     .attrs = ATTR_TABLE(rows, ElementLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = element_loss_verify,
-    .infer_shape = loss_infer,
     .eval = eval,
     .lower = lower,
-    .flops = element_loss_flops,
     SAMPLES(samples),
 };

@@ -1,14 +1,9 @@
 /* smooth_l1_loss_backward: the gradient of smooth_l1_loss by its input, times the first of the step's
  * numbers. */
-#include "ir/lower/lower.h"
 #include "ir/ops/loss.h"
-#include <float.h>
 #include <math.h>
 
-static const AttrRow rows[] = {
-    ROW_REDUCTION(ElementLossAttrs),
-    {"beta", ATTR_FLOAT, offsetof(ElementLossAttrs, beta), 0, 0, DBL_MAX, NULL, true, 1},
-};
+static const AttrRow rows[] = {ROW_REDUCTION(ElementLossAttrs), ROW_BETA};
 
 static double element(const ElementLossAttrs *a, double x, double y, const double *extra) {
     (void)extra;
@@ -54,14 +49,8 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_smooth_l1_loss_backward = {
-    .name = "smooth_l1_loss_backward",
-    .min_operands = 3,
-    .max_operands = 3,
-    .operand_names = (const char *const[]){"input", "target", "hyper"},
+    ELEMENT_LOSS_BACKWARD("smooth_l1_loss_backward", 0),
     .attrs = ATTR_TABLE(rows, ElementLossAttrs),
-    .flags = OP_INTERNAL | OP_ANY_DTYPE,
-    .verify = element_loss_backward_verify,
-    .infer_shape = op_same_shape,
     .eval = eval,
     .lower = lower,
     SAMPLES(samples),

@@ -3,7 +3,9 @@
 #include "ir/grad.h"
 #include <math.h>
 
-static const AttrRow rows[] = {ROW_SOFTMAX_DIM};
+const AttrRow softmax_rows[1] = {
+    {"dim", ATTR_INT, offsetof(SoftmaxAttrs, dim), 0, -MAX_RANK, MAX_RANK - 1, NULL, false, 0},
+};
 
 bool softmax_verify(const OpCall *c) {
     const SoftmaxAttrs *a = c->attrs;
@@ -42,30 +44,46 @@ double softmax_flops(const OpCall *c, const Type *out, int64_t n) {
     return 4 * (double)type_elems(out, n);
 }
 
-SoftmaxLine softmax_line(const SoftmaxAttrs *a, const Tensor *t) {
-    int64_t dim = a->dim < 0 ? a->dim + t->rank : a->dim;
-    SoftmaxLine l = {t->dim[dim], 1};
-    for (int d = (int)dim + 1; d < t->rank; d++)
-        l.stride *= t->dim[d];
-    return l;
+void softmax_eval(const SoftmaxAttrs *a, const Tensor *in, uint32_t n, Tensor *out,
+                  void (*f)(const SoftmaxLine *l)) {
+    const int64_t dim = a->dim < 0 ? a->dim + out->rank : a->dim, count = tensor_elems(out);
+    SoftmaxLine l = {.length = out->dim[dim], .stride = 1};
+    for (int d = (int)dim + 1; d < out->rank; d++)
+        l.stride *= out->dim[d];
+    for (int64_t i = 0; i < count; i++) {
+        if (i / l.stride % l.length != 0)
+            continue; /* no line begins here */
+        l.x = in[0].data + i;
+        l.y = n > 1 ? in[1].data + i : NULL;
+        l.out = out->data + i;
+        f(&l);
+    }
+}
+
+double softmax_max(const SoftmaxLine *l) {
+    double max = -INFINITY;
+    for (int64_t k = 0; k < l->length; k++) {
+        const double x = l->x[k * l->stride];
+        max = x > max || isnan(x) ? x : max;
+    }
+    return max;
+}
+
+double softmax_sum(const SoftmaxLine *l, double max) {
+    double sum = 0;
+    for (int64_t k = 0; k < l->length; k++)
+        sum += exp(l->x[k * l->stride] - max);
+    return sum;
+}
+
+static void line(const SoftmaxLine *l) {
+    const double max = softmax_max(l), sum = softmax_sum(l, max);
+    for (int64_t k = 0; k < l->length; k++)
+        l->out[k * l->stride] = exp(l->x[k * l->stride] - max) / sum;
 }
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    const SoftmaxLine l = softmax_line(attrs, out);
-    int64_t count = tensor_elems(out);
-    (void)n;
-    for (int64_t i = 0; i < count; i++) {
-        if (!softmax_begins(&l, i))
-            continue;
-        const double *x = in[0].data + i;
-        double *y = out->data + i, max = -INFINITY, sum = 0;
-        for (int64_t k = 0; k < l.length; k++)
-            max = x[k * l.stride] > max || isnan(x[k * l.stride]) ? x[k * l.stride] : max;
-        for (int64_t k = 0; k < l.length; k++)
-            sum += y[k * l.stride] = exp(x[k * l.stride] - max);
-        for (int64_t k = 0; k < l.length; k++)
-            y[k * l.stride] /= sum;
-    }
+    softmax_eval(attrs, in, n, out, line);
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
@@ -73,27 +91,19 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
     return grad_add(gr, n, 0, grad_node(gr, n, OP_softmax_backward, of_dx, 2, n->attrs, "grad"));
 }
 
-#define SOFTMAX(d)                                                                                           \
+#define DIM(d)                                                                                               \
     .attrs = &(const SoftmaxAttrs) {                                                                         \
         d                                                                                                    \
     }
-static const OpSample samples[] = {
-    {SOFTMAX(1), .n = 1, .operands = {TN2(17)}, .batch = 3},
-    {SOFTMAX(-1), .n = 1, .operands = {TN4(3, 7, 13)}, .batch = 2},
-    {SOFTMAX(1), .n = 1, .operands = {TN4(17, 3, 1)}, .batch = 1},
+const OpSample softmax_samples[3] = {
+    {DIM(1), .n = 1, .operands = {TN2(17)}, .batch = 3},
+    {DIM(-1), .n = 1, .operands = {TN4(3, 7, 13)}, .batch = 2},
+    {DIM(1), .n = 1, .operands = {TN4(17, 3, 1)}, .batch = 1},
+};
+const OpSample softmax_backward_samples[3] = {
+    {DIM(1), .n = 2, .operands = {TN2(17), TN2(17)}, .batch = 19},
+    {DIM(-1), .n = 2, .operands = {TN4(3, 7, 13), TN4(3, 7, 13)}, .batch = 2},
+    {DIM(1), .n = 2, .operands = {TN4(17, 3, 5), TN4(17, 3, 5)}, .batch = 3},
 };
 
-const OpDesc op_softmax = {
-    .name = "softmax",
-    .min_operands = 1,
-    .max_operands = 1,
-    .operand_names = (const char *const[]){"input"},
-    .attrs = ATTR_TABLE(rows, SoftmaxAttrs),
-    .verify = softmax_verify,
-    .infer_shape = op_same_shape,
-    .eval = eval,
-    .lower = lower_softmax,
-    .grad = grad,
-    .flops = softmax_flops,
-    SAMPLES(samples),
-};
+const OpDesc op_softmax = {SOFTMAX("softmax"), .eval = eval, .grad = grad};

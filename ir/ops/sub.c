@@ -1,7 +1,5 @@
 /* sub: the difference of two tensors, with NumPy's broadcasting. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/arithmetic.h"
 
 static double minus(double a, double b) {
     return a - b;
@@ -23,25 +21,7 @@ static bool grad(Grad *gr, const Node *n, ValueId dy) {
     return !grad_wanted(gr, n, 1) || grad_add(gr, n, 1, grad_negative(gr, n, dy));
 }
 
-static const OpSample samples[] = {
-    {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
-    {.n = 2, .operands = {TN4(17, 1, 3), T3(17, 1, 1)}, .batch = 2},
-    {.n = 2, .operands = {T3(4, 1, 5), T4(2, 1, 3, 1)}, .batch = 1},
-    {.n = 2, .operands = {TN4(17, 1, 1), TN4(17, 3, 5)}, .batch = 2},
-    {.n = 2, .operands = {TN4(3, 7, 5), TN4(1, 7, 5)}, .batch = 3},
-};
-
 const OpDesc op_sub = {
-    .name = "sub",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"a", "b"},
-    .flags = OP_POINTWISE | OP_INPLACE | OP_KEEPS_ZERO,
-    .verify = op_need_floats,
-    .infer_shape = op_broadcast_shape,
-    .eval = eval,
-    .emit = emit,
-    .lower = lower_pointwise,
+    ARITHMETIC("sub", "b"), .flags = OP_POINTWISE | OP_INPLACE | OP_KEEPS_ZERO, .eval = eval, .emit = emit,
     .grad = grad,
-    SAMPLES(samples),
 };
