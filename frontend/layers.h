@@ -88,6 +88,7 @@ struct LayerRow {
     uint32_t n_args;
     const ParamRow *params;
     uint32_t n_params;
+    OpId op;                        /* what a builder of several rows makes of this one */
     ValueId (*build)(LayerCall *c); /* NO_VALUE after a diagnostic; the first of many results */
 };
 

@@ -6,55 +6,28 @@
 #define ROW_INPLACE {"inplace", ARG_BOOL, .def = 0}
 static const ArgRow inplace_args[] = {ROW_INPLACE};
 
-static ValueId build_relu(LayerCall *c) {
-    return layer_unary(c, OP_relu, NULL);
+static ValueId build_op(LayerCall *c) {
+    return layer_unary(c, c->row->op, NULL);
 }
 
 static ValueId build_relu6(LayerCall *c) {
     return layer_unary(c, OP_hardtanh, &(const HardtanhAttrs){.min_val = 0, .max_val = 6});
 }
 
-static ValueId build_silu(LayerCall *c) {
-    return layer_unary(c, OP_silu, NULL);
-}
-
-static ValueId build_mish(LayerCall *c) {
-    return layer_unary(c, OP_mish, NULL);
-}
-
-static ValueId build_hardswish(LayerCall *c) {
-    return layer_unary(c, OP_hardswish, NULL);
-}
-
-static ValueId build_hardsigmoid(LayerCall *c) {
-    return layer_unary(c, OP_hardsigmoid, NULL);
-}
-
-static ValueId build_sigmoid(LayerCall *c) {
-    return layer_unary(c, OP_sigmoid, NULL);
-}
-
-static ValueId build_tanh(LayerCall *c) {
-    return layer_unary(c, OP_tanh, NULL);
-}
-
-static ValueId build_softsign(LayerCall *c) {
-    return layer_unary(c, OP_softsign, NULL);
-}
-
 static ValueId build_identity(LayerCall *c) {
     return c->inputs[0];
 }
 
-const LayerRow layer_ReLU = {"ReLU", ARG_ROWS(inplace_args), .build = build_relu};
-const LayerRow layer_ReLU6 = {"ReLU6", ARG_ROWS(inplace_args), .build = build_relu6};
-const LayerRow layer_SiLU = {"SiLU", ARG_ROWS(inplace_args), .build = build_silu};
-const LayerRow layer_Mish = {"Mish", ARG_ROWS(inplace_args), .build = build_mish};
-const LayerRow layer_Hardswish = {"Hardswish", ARG_ROWS(inplace_args), .build = build_hardswish};
-const LayerRow layer_Hardsigmoid = {"Hardsigmoid", ARG_ROWS(inplace_args), .build = build_hardsigmoid};
-const LayerRow layer_Sigmoid = {"Sigmoid", .build = build_sigmoid};
-const LayerRow layer_Tanh = {"Tanh", .build = build_tanh};
-const LayerRow layer_Softsign = {"Softsign", .build = build_softsign};
+#define INPLACE ARG_ROWS(inplace_args)
+const LayerRow layer_ReLU = {"ReLU", INPLACE, .op = OP_relu, .build = build_op};
+const LayerRow layer_ReLU6 = {"ReLU6", INPLACE, .build = build_relu6};
+const LayerRow layer_SiLU = {"SiLU", INPLACE, .op = OP_silu, .build = build_op};
+const LayerRow layer_Mish = {"Mish", INPLACE, .op = OP_mish, .build = build_op};
+const LayerRow layer_Hardswish = {"Hardswish", INPLACE, .op = OP_hardswish, .build = build_op};
+const LayerRow layer_Hardsigmoid = {"Hardsigmoid", INPLACE, .op = OP_hardsigmoid, .build = build_op};
+const LayerRow layer_Sigmoid = {"Sigmoid", .op = OP_sigmoid, .build = build_op};
+const LayerRow layer_Tanh = {"Tanh", .op = OP_tanh, .build = build_op};
+const LayerRow layer_Softsign = {"Softsign", .op = OP_softsign, .build = build_op};
 const LayerRow layer_Identity = {"Identity", .build = build_identity};
 
 /* ---- With numbers ---- */
@@ -139,7 +112,7 @@ static ValueId build_log_sigmoid(LayerCall *c) {
 
 const LayerRow layer_LeakyReLU = {"LeakyReLU", ARG_ROWS(leaky_relu_args), .build = build_leaky_relu};
 const LayerRow layer_ELU = {"ELU", ARG_ROWS(elu_args), .build = build_elu};
-const LayerRow layer_SELU = {"SELU", ARG_ROWS(inplace_args), .build = build_selu};
+const LayerRow layer_SELU = {"SELU", INPLACE, .build = build_selu};
 const LayerRow layer_CELU = {"CELU", ARG_ROWS(celu_args), .build = build_celu};
 const LayerRow layer_GELU = {"GELU", ARG_ROWS(gelu_args), .build = build_gelu};
 const LayerRow layer_Hardtanh = {"Hardtanh", ARG_ROWS(hardtanh_args), .build = build_hardtanh};

@@ -20,7 +20,8 @@ static bool is_pool(const Type *in, const ReduceAttrs *a) {
     return a->dim.n == 2 && seen[2] && seen[3];
 }
 
-static ValueId reduce(LayerCall *c, OpId op) {
+static ValueId build_reduce(LayerCall *c) {
+    const OpId op = c->row->op;
     const Type in = graph_value(c->g, c->inputs[0])->type;
     const bool keep = layer_int(c, "keepdim");
     const AdaptivePoolAttrs pool = {.output_size = {2, {1, 1}}};
@@ -50,18 +51,6 @@ static ValueId reduce(LayerCall *c, OpId op) {
     return node(c, OP_reshape, v, &rest, true);
 }
 
-static ValueId build_mean(LayerCall *c) {
-    return reduce(c, OP_mean);
-}
-
-static ValueId build_sum(LayerCall *c) {
-    return reduce(c, OP_sum);
-}
-
-static ValueId build_max(LayerCall *c) {
-    return reduce(c, OP_amax);
-}
-
-const LayerRow layer_Mean = {"Mean", ARG_ROWS(reduce_args), .build = build_mean};
-const LayerRow layer_Sum = {"Sum", ARG_ROWS(reduce_args), .build = build_sum};
-const LayerRow layer_Max = {"Max", ARG_ROWS(reduce_args), .build = build_max};
+const LayerRow layer_Mean = {"Mean", ARG_ROWS(reduce_args), .op = OP_mean, .build = build_reduce};
+const LayerRow layer_Sum = {"Sum", ARG_ROWS(reduce_args), .op = OP_sum, .build = build_reduce};
+const LayerRow layer_Max = {"Max", ARG_ROWS(reduce_args), .op = OP_amax, .build = build_reduce};

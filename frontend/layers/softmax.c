@@ -7,12 +7,7 @@ static const ArgRow softmax_args[] = {
 
 static ValueId build_softmax(LayerCall *c) {
     SoftmaxAttrs a = {.dim = layer_int(c, "dim")};
-    return layer_unary(c, OP_softmax, &a);
-}
-
-static ValueId build_log_softmax(LayerCall *c) {
-    SoftmaxAttrs a = {.dim = layer_int(c, "dim")};
-    return layer_unary(c, OP_log_softmax, &a);
+    return layer_unary(c, c->row->op, &a);
 }
 
 /* Over the channels of each pixel. */
@@ -21,6 +16,7 @@ static ValueId build_softmax2d(LayerCall *c) {
     return layer_need_rank(c) ? layer_unary(c, OP_softmax, &a) : NO_VALUE;
 }
 
-const LayerRow layer_Softmax = {"Softmax", ARG_ROWS(softmax_args), .build = build_softmax};
-const LayerRow layer_LogSoftmax = {"LogSoftmax", ARG_ROWS(softmax_args), .build = build_log_softmax};
+const LayerRow layer_Softmax = {"Softmax", ARG_ROWS(softmax_args), .op = OP_softmax, .build = build_softmax};
+const LayerRow layer_LogSoftmax = {"LogSoftmax", ARG_ROWS(softmax_args), .op = OP_log_softmax,
+                                   .build = build_softmax};
 const LayerRow layer_Softmax2d = {"Softmax2d", .rank = 4, .build = build_softmax2d};
