@@ -22,14 +22,14 @@ static ValueId build_concat(LayerCall *c) {
     memcpy(in, c->inputs, c->n_inputs * sizeof *in);
     uint32_t n = c->n_inputs, made = 0;
     while (n > MAX_OPERANDS - ROOM) {
-        const uint32_t groups = n / GROUP;
-        for (uint32_t i = 0; i < groups; i++) {
+        const size_t groups = n / GROUP;
+        for (size_t i = 0; i < groups; i++) {
             in[i] = concat(c, in + i * GROUP, GROUP, dim, intern_f(c->cx, "%s.group%u", c->name, made++));
             if (in[i] == NO_VALUE)
                 return NO_VALUE;
         }
         memmove(in + groups, in + groups * GROUP, (n - groups * GROUP) * sizeof *in);
-        n -= groups * (GROUP - 1);
+        n -= (uint32_t)groups * (GROUP - 1);
     }
     return concat(c, in, n, dim, c->name);
 }

@@ -1,7 +1,10 @@
 /* Damaged files against their readers, in this process:
  *
- *     fuzz KIND COUNT SEED FILE...      KIND: model, recipe, weights, graph, loops, npy, idx, png, jpeg,
- * checkpoint fuzz KIND one INDEX SEED FILE...  writes that case to standard output
+ *     fuzz KIND COUNT SEED FILE...
+ *     fuzz KIND one INDEX SEED FILE...     writes that case to standard output
+ *
+ * KIND: model, train (models through the pipeline of training), recipe, weights, graph, loops, npy, idx, png,
+ * jpeg, checkpoint.
  *
  * A case passes when it is read, or when at least one error says why not. What is read goes on: a model or
  * graph through all passes, text through print and parse again. A case may take 10 seconds and 1 GiB. The
@@ -59,13 +62,13 @@ static void put_file(const Case *c) {
     }
 }
 
-static bool run_passes(Case *c, Graph *g) {
+static bool run_passes(Case *c, Graph *g, const TrainSpec *train) {
     Target target;
     bool stopped;
     if (!backend_target(&c->cx, NULL, "x86-64-v3", NULL, &target))
         return false;
-    Unit u = {.cx = &c->cx, .target = &target, .graph = g};
-    const PipelineOptions o = {.verify_each = true};
+    Unit u = {.cx = &c->cx, .target = &target, .graph = g, .train = train};
+    const PipelineOptions o = {.passes = train ? pipeline_train : pipeline_infer, .verify_each = true};
     bool ok = passes_run(&u, &o, &stopped);
     if (u.internal)
         c->fault = "a pass broke the IR";
@@ -77,7 +80,18 @@ static bool read_model(Case *c) {
     Weights w;
     put_file(c);
     Graph *g = import_model(&c->cx, c->path, &o, &w);
-    return g && run_passes(c, g);
+    return g && run_passes(c, g, NULL);
+}
+
+/* The gradients of any output. */
+static bool read_training(Case *c) {
+    const ImportOptions o = {.init_seed = 1, .batch = 2, .whole = true, .trains = true};
+    Weights w;
+    put_file(c);
+    Graph *g = import_model(&c->cx, c->path, &o, &w);
+    TrainSpec train = recipe_default(&c->cx)->train;
+    train.loss.kind = LOSS_MSE;
+    return g && run_passes(c, g, &train);
 }
 
 /* What is read says how to train: transforms are checked, and numbers are within their limits. */
@@ -116,7 +130,7 @@ static bool read_graph(Case *c) {
         c->fault = "print and parse disagree";
         return true;
     }
-    return run_passes(c, g);
+    return run_passes(c, g, NULL);
 }
 
 static bool read_loops(Case *c) {
@@ -386,6 +400,7 @@ typedef struct Kind {
 
 static const Kind kinds[] = {
     {"model", ".json", read_model, json_tokens},
+    {"train", ".json", read_training, json_tokens},
     {"recipe", ".json", read_recipe, recipe_tokens},
     {"weights", ".safetensors", read_weights, json_tokens},
     {"graph", ".cnnir", read_graph, text_tokens},
@@ -476,9 +491,9 @@ int main(int argc, char **argv) {
         if (strcmp(kinds[i].name, argv[1]) == 0)
             k = &kinds[i];
     if (!k) {
-        fprintf(stderr,
-                "usage: fuzz model|recipe|weights|graph|loops|npy|idx|png|jpeg|checkpoint COUNT|(one INDEX) "
-                "SEED FILE...\n");
+        fprintf(stderr, "usage: fuzz model|train|recipe|weights|graph|loops|npy|idx|png|jpeg|checkpoint "
+                        "COUNT|(one INDEX) "
+                        "SEED FILE...\n");
         return 2;
     }
     bool one = strcmp(argv[2], "one") == 0;

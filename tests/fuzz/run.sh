@@ -1,7 +1,8 @@
 #!/bin/sh
-# The full fuzzing run: 5,000 damaged models, weights, graphs and loop modules, 2,000 recipes, checkpoints, arrays and
-# data files of each kind. The program is best built with CNNC_SANITIZE. Each case that fails, and the one that crashes
-# the program, is written to fuzz-KIND-SEED-INDEX.EXT here, which `fuzz KIND one INDEX SEED FILE...` prints.
+# The full fuzzing run: 5,000 damaged models, each also to be trained, weights, graphs and loop modules, 2,000 recipes,
+# checkpoints, arrays and data files of each kind. The program is best built with CNNC_SANITIZE. Each case that fails,
+# and the one that crashes the program, is written to fuzz-KIND-SEED-INDEX.EXT here, which `fuzz KIND one INDEX SEED
+# FILE...` prints.
 #
 #     tests/fuzz/run.sh BUILD/tests/fuzz [COUNT] [SEED] [KIND...]
 set -u
@@ -13,7 +14,7 @@ set -u
 fuzz=$1
 count=${2:-5000}
 seed=${3:-1}
-[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model recipe weights graph loops npy idx png jpeg checkpoint"
+[ $# -gt 3 ] && shift 3 && kinds=$* || kinds="model train recipe weights graph loops npy idx png jpeg checkpoint"
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 FUZZ_PROGRESS=$(mktemp)
@@ -24,7 +25,7 @@ for kind in $kinds; do
     n=$count
     ext=$kind
     case $kind in
-    model) ext=json && set -- "$here"/seeds/model/*.json "$root/examples/lenet5/lenet5.json" "$root/examples/simplecnn/simplecnn.json" ;;
+    model | train) ext=json && set -- "$here"/seeds/model/*.json "$root/examples/lenet5/lenet5.json" "$root/examples/simplecnn/simplecnn.json" ;;
     recipe) ext=json && set -- "$here"/seeds/recipe/*.json "$root"/examples/*/cosine.json && n=$((count * 2 / 5)) ;;
     weights) ext=safetensors && set -- "$here"/seeds/weights/*.safetensors ;;
     graph) ext=cnnir && set -- "$here"/seeds/graph/*.cnnir ;;

@@ -1,7 +1,12 @@
 #!/bin/sh
 # run.sh with a program that fails as it is told: each case that failed is named and written, and one that crashed too.
+# And the seeds of models have each layer.
 set -eu
-run=$(cd "$(dirname "$0")" && pwd)/run.sh
+here=$(cd "$(dirname "$0")" && pwd)
+run=$here/run.sh
+for layer in $(sed -n 's/^LAYER(\(.*\))$/\1/p' "$here/../../frontend/layers.def"); do
+    grep -q "\"type\": \"$layer\"" "$here"/seeds/model/*.json || { echo "no seed has $layer" && exit 1; }
+done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
