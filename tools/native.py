@@ -5,7 +5,10 @@
 """
 
 import ctypes as c
+import re
 import subprocess
+
+FEATURE = {"x86-64": None, "x86-64-v3": "avx2", "x86-64-v4": "avx512f"}
 
 
 class Tensor(c.Structure):
@@ -27,6 +30,19 @@ class Descriptor(c.Structure):
                 ("params", c.POINTER(Tensor)), ("classes", c.POINTER(c.c_char_p)), ("workspace_shared", c.c_uint64),
                 ("workspace_per_thread", c.c_uint64), ("weights_bytes", c.c_uint64), ("prepare_bytes", c.c_uint64),
                 ("infer", INFER), ("prepare", c.c_void_p)]
+
+
+def cpus():
+    """The --cpu values this machine can run; the others are named with the reason."""
+    with open("/proc/cpuinfo") as f:
+        flags = re.search(r"^flags.*", f.read(), re.M).group().split()
+    able = []
+    for cpu, feature in FEATURE.items():
+        if feature is None or feature in flags:
+            able.append(cpu)
+        else:
+            print("skipped: --cpu %s, because this machine has no %s" % (cpu, feature))
+    return able
 
 
 def link(objects, library, runtime=None, cc="cc"):

@@ -7,6 +7,7 @@ several models; training; external weights; threads, CPU check, affinity and quo
 
 import glob
 import json
+import math
 import os
 import random
 import re
@@ -22,7 +23,10 @@ CNNC, CNNRT = os.environ.get("CNNC", "cnnc"), os.environ.get("CNNRT", "libcnnrt.
 LENET5 = os.path.join(ROOT, "examples", "lenet5", "lenet5.json")
 SIMPLECNN = os.path.join(ROOT, "examples", "simplecnn", "simplecnn.json")
 STRICT = ["-O1", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
-SKIP = 77
+SKIP, U8 = 77, 3
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import native  # noqa: E402
 
 
 def run(*command, check=True):
@@ -198,6 +202,50 @@ def steps():
         clip = {"clip": {"type": "norm", "max_norm": 0.5}} if i % 2 else {}
         trainer(random_net(i) if i else SIMPLECNN, recipe(optimizer=optimizer, **clip), without_grain("pipeline_train"))
         run(build("steps", ["net.o"]), "got")
+
+
+def bits():
+    """Every layer, each loop in parallel: 1, 2 and 5 threads give the same bits, for each CPU that this machine has. The
+    models are those that fuzzing starts from, in which a test looks for every layer."""
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests", "fuzz", "seeds", "model", "*.json"))):
+        for cpu in native.cpus():
+            name = "%s_%s" % (os.path.basename(path)[:-5], cpu.replace("-", "_"))
+            how = [path, "--cpu", cpu, "--init-seed", "7", "--batch", "3", "--name", name, "-o", name + ".o"]
+            run(CNNC, *how, without_grain("pipeline_infer"))
+            same_bits(name, native.Model, infer_bits)
+            run(CNNC, *how, "--train", "--recipe", recipe(loss={"type": "MSELoss"}, clip={"type": "norm", "max_norm": 0.5}),
+                without_grain("pipeline_train"))
+            same_bits(name + "_train", native.Training, step_bits, name)
+
+
+def same_bits(library, kind, call, name=None):
+    object_ = (name or library) + ".o"
+    model = kind(native.link(object_, "./%s.so" % library, CNNRT), name or library)
+    want = call(model, 1)
+    for threads in 2, 5, 5:
+        check(call(model, threads) == want, "%s: other bits with %d threads" % (library, threads))
+
+
+def drawn(tensors, n):
+    """Numbers in 0 to 1, or bytes, for each of a descriptor's tensors."""
+    draw = random.Random(n)
+    for t in tensors:
+        size = t.bytes // 3 * n
+        yield draw.randbytes(size) if t.dtype == U8 else struct.pack("<%df" % (size // 4), *(draw.random() for _ in range(size // 4)))
+
+
+def infer_bits(model, threads):
+    inputs = model.d.inputs[:model.d.n_inputs]
+    return [model.infer(n, list(drawn(inputs, n)), threads) for n in (3, 2)]
+
+
+def step_bits(model, threads):
+    """The losses and outputs of two steps, and the state behind them."""
+    model.must(model.t.state_init(model.state, model.t.state_bytes, 3), "state_init")
+    inputs, targets = model.d.inputs[:model.d.n_inputs], model.t.targets[:model.t.n_targets]
+    steps = [model.call("train_step", n, list(drawn(inputs, n)), list(drawn(targets, n)), threads) for n in (3, 2)]
+    check(all(math.isfinite(loss) for loss, _ in steps), "the losses are %s" % [loss for loss, _ in steps])
+    return steps, {key: model.get(*key) for key in model.tensors}
 
 
 def recompute():

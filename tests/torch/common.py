@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -24,20 +23,7 @@ from train_lenet5 import LeNet5  # noqa: E402
 CNNC = os.environ.get("CNNC", "cnnc")
 CNNRT = os.environ.get("CNNRT", "libcnnrt.a")
 LIMIT = 1e-4  # largest error over largest value
-FEATURE = {"x86-64": None, "x86-64-v3": "avx2", "x86-64-v4": "avx512f"}
-
-
-def cpus():
-    """The --cpu values this machine can run; the others are named with the reason."""
-    with open("/proc/cpuinfo") as f:
-        flags = re.search(r"^flags.*", f.read(), re.M).group().split()
-    able = []
-    for cpu, feature in FEATURE.items():
-        if feature is None or feature in flags:
-            able.append(cpu)
-        else:
-            print("skipped: --cpu %s, because this machine has no %s" % (cpu, feature))
-    return able
+cpus = native.cpus
 
 
 def cnnc(*arguments):
