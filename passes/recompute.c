@@ -169,7 +169,8 @@ static bool fit(Search *s, int64_t budget) {
             const int64_t bytes = workspace(s);
             if (s->failed || bytes <= budget)
                 return !s->failed;
-            s->target -= bytes - budget;
+            /* All sizes are multiples of PLAN_ALIGN: what is less changes nothing. */
+            s->target -= bytes - budget > PLAN_ALIGN ? bytes - budget : PLAN_ALIGN;
         }
     }
     return false;
