@@ -75,7 +75,6 @@ ValueId layer_with_params(LayerCall *c, OpId op, const void *attrs) {
 static const char *const torch_types[] = {
     "AlphaDropout",
     "Bilinear",
-    "Conv3d",
     "CosineSimilarity",
     "Dropout1d",
     "Dropout2d",

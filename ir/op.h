@@ -230,6 +230,18 @@ typedef struct PadAttrs { /* pad and pad_backward */
     double value;         /* PAD_CONSTANT */
 } PadAttrs;
 
+typedef struct UnfoldDepthAttrs {
+    int64_t kernel_size, stride;
+    IntList padding; /* 2: planes before and after */
+    int64_t dilation;
+    IntList rows; /* 2: rows of zeros above and below each plane */
+} UnfoldDepthAttrs;
+
+typedef struct FoldDepthAttrs {
+    UnfoldDepthAttrs unfold;
+    IntList input_size; /* 2: depth and height of the volume */
+} FoldDepthAttrs;
+
 typedef struct SoftmaxAttrs {
     int64_t dim; /* counted with the batch as dimension 0; negative from the end */
 } SoftmaxAttrs;

@@ -1,5 +1,5 @@
-/* canonicalize: drop what does nothing at inference. Dropout, views that keep the shape, views of views, relu
- * of relu, windows of one element and reorders to the layout that is there already. */
+/* canonicalize: drop what does nothing at inference. Dropout, views and slices that keep the shape, views of
+ * views, relu of relu, windows of one element and reorders to the layout that is there already. */
 #include "passes/util.h"
 
 static bool all_equal(const IntList *list, int64_t v) {
@@ -18,6 +18,7 @@ static bool is_identity(const Graph *g, const Node *n, const Type *in) {
     case OP_flatten:
     case OP_reshape:
     case OP_reorder:
+    case OP_slice:
     case OP_adaptive_avg_pool2d:
     case OP_adaptive_max_pool2d: /* as many windows as pixels: each is one pixel */
         return type_equal(in, out);

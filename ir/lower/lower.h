@@ -94,6 +94,8 @@ bool lower_conv_weight_direct(Lower *lw, const Node *n);     /* conv_weight.c: t
 bool lower_conv_weight_plain(Lower *lw, const Node *n);      /* conv_backward_plain.c: anything goes */
 bool lower_conv_input_plain(Lower *lw, const Node *n);       /* the same */
 bool lower_pad(Lower *lw, const Node *n);                    /* pad.c: pad and its gradient */
+bool lower_unfold_depth(Lower *lw, const Node *n);           /* unfold_depth.c */
+bool lower_fold_depth(Lower *lw, const Node *n);             /* the same */
 bool lower_to_tensor(Lower *lw, const Node *n);              /* to_tensor.c: pixels to planes */
 bool lower_dilate(Lower *lw, const Node *n);                 /* dilate.c */
 bool lower_linear_backward_weight(Lower *lw, const Node *n); /* linear_backward.c: both gradients */

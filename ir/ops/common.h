@@ -90,6 +90,10 @@ int64_t tensor_elems(const Tensor *t);
     {                                                                                                        \
         .dtype = DT_F32, .rank = 4, .dim = { {1, true}, {b, false}, {c, false}, {d, false} }                 \
     }
+#define TN5(b, c, d, e)                                                                                      \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 5, .dim = { {1, true}, {b, false}, {c, false}, {d, false}, {e, false} }     \
+    }
 #define SAMPLES(array) .samples = (array), .n_samples = sizeof(array) / sizeof *(array)
 
 #define INTS2(a, b)                                                                                          \

@@ -74,18 +74,46 @@ def pictures(c, h, w):
         yield "pad_round", Pad((2, 1, 1, 3), "circular")
 
 
-FAMILIES = {2: lines, 3: pictures}
+def volumes(c, d, h, w):
+    conv, k = nn.Conv3d, (min(3, d), min(3, h), min(5, w))
+    half = [v // 2 for v in k]
+    yield "conv1", conv(c, 5, 1)
+    yield "conv3", conv(c, 17, 3, padding=1)
+    yield "conv_bare", conv(c, 4, k, bias=False)
+    yield "conv_stride", conv(c, 16, 3, stride=2, padding=1)
+    yield "conv_strides", conv(c, 9, (2, 3, 1), stride=(1, 3, 2), padding=(1, 2, 0))
+    yield "conv_apart", conv(c, 3, (1, 2, 2), stride=(2, 3, 4), padding=(0, 1, 1))
+    yield "conv_wide", conv(c, 6, (2, 1, 3), padding=(3, 2, 4))
+    yield "conv_dilated", conv(c, 6, 3, dilation=(1, 2, 3), padding=(1, 2, 3))
+    yield "conv_same", conv(c, 7, (2, 3, 4), padding="same", dilation=(1, 2, 1))
+    yield "conv_valid", conv(c, 8, k, padding="valid")
+    yield "depthwise", conv(c, 2 * c, 3, padding=1, groups=c)
+    yield "flat", conv(c, 8, (1, 3, 3), padding=(0, 1, 1))
+    yield "deep", conv(c, 8, (3, 1, 1), padding=(1, 0, 0), stride=(2, 1, 1))
+    for mode in MODES:
+        yield "conv_" + mode, conv(c, 5, k, padding=half, padding_mode=mode, stride=(1, 2, 1))
+    yield "conv_same_circular", conv(c, 4, (2, 1, 2), padding="same", padding_mode="circular")
+    yield "block", nn.Sequential(conv(c, 9, 3, padding=1, bias=False), nn.BatchNorm3d(9), nn.ReLU(),
+                                 conv(9, 8, 3, padding=1), nn.ReLU())
+    if c == 16:
+        yield "conv_grouped", conv(c, 24, 3, padding=1, groups=4)
+        yield "conv_halves", conv(c, 32, 3, stride=2, padding=1, groups=2)
+
+
+FAMILIES = {2: lines, 3: pictures, 4: volumes}
 
 
 def main():
     able = cpus()
     with workplace() as directory:
-        for text in sys.argv[1:] or ["3x1", "17x13", "3x7x5", "17x1x1", "16x13x7"]:
+        for text in sys.argv[1:] or ["3x1", "17x13", "3x7x5", "17x1x1", "16x13x7", "3x4x7x5", "2x1x3x9", "16x5x6x7"]:
             shape = [int(v) for v in text.split("x")]
             make, label = FAMILIES[len(shape)], "convs_" + text
             norms.forward(directory, shape, label, make(*shape), able)
             for cpu in able:
                 norms.backward(directory, shape, label, make(*shape), cpu, (3, 1))
+            if len(shape) == 4:
+                norms.same_bits(directory, shape, label, make(*shape))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
       "norms more"
       "convs 3x1 17x13 3x7x5 17x1x1"
       "convs 16x13x7"
+      "convs 3x4x7x5 2x1x3x9"
+      "convs 16x5x6x7"
       "losses"
       "labels"
       "frozen"

@@ -170,6 +170,16 @@ static const struct {
      "{\"type\": \"Conv2d\", \"in_channels\": 3, \"out_channels\": 6, \"kernel_size\": 3, \"padding\": [1, "
      "0], \"stride\": [2, 1], \"bias\": false, \"padding_mode\": \"zeros\"}",
      "f32[N,6,5,5]", "stride=[2,1]"},
+    {"[4, 5, 7, 9]",
+     "{\"type\": \"Conv3d\", \"in_channels\": 4, \"out_channels\": 6, \"kernel_size\": [2, 3, 1], "
+     "\"stride\": "
+     "[1, 2, 3], \"padding\": [1, 1, 0], \"groups\": 2}",
+     "f32[N,6,6,4,3]", "unfold_depth %x {kernel_size=2, padding=[1,1], rows=[1,0]} : f32[N,8,48,9]"},
+    {"[2, 4, 6, 5]",
+     "{\"type\": \"Conv3d\", \"in_channels\": 2, \"out_channels\": 3, \"kernel_size\": [2, 3, 4], "
+     "\"padding\": "
+     "\"same\", \"dilation\": [2, 1, 1]}",
+     "f32[N,3,4,6,5]", "{padding=[0,1,2,2]} : f32[N,3,28,5]"},
     {"[8]", "{\"type\": \"Linear\", \"in_features\": 8, \"out_features\": 3, \"bias\": false}", "f32[N,3]",
      "linear %x, %linear0.weight :"},
     {"[4, 3, 3]", "{\"type\": \"BatchNorm2d\", \"num_features\": 4, \"eps\": 0.001, \"momentum\": 0.2}",
@@ -471,6 +481,18 @@ Test(frontend, norm_faults) {
         DiagId id;
         const char *words;
     } cases[] = {
+        {"[4, 5, 6]", "\"Conv3d\", \"in_channels\": 4, \"out_channels\": 4, \"kernel_size\": 1",
+         DIAG_SHAPE_MISMATCH, "Conv3d needs 5 dimensions (batch, channels, depth, height, width), but got 4"},
+        {"[4, 5, 6, 7]", "\"Conv3d\", \"in_channels\": 4, \"out_channels\": 4, \"kernel_size\": [6, 1, 1]",
+         DIAG_SHAPE_MISMATCH, "does not fit in the depth 5"},
+        {"[4, 5, 6, 7]", "\"Conv3d\", \"in_channels\": 4, \"out_channels\": 4, \"kernel_size\": [1, 7, 1]",
+         DIAG_SHAPE_MISMATCH, "does not fit in the height 6"},
+        {"[4, 5, 6, 7]", "\"Conv3d\", \"in_channels\": 4, \"out_channels\": 4, \"kernel_size\": [1, 1, 8]",
+         DIAG_SHAPE_MISMATCH, "the kernel covers 8 columns, but its padded input has 7"},
+        {"[4, 5, 6, 7]",
+         "\"Conv3d\", \"in_channels\": 4, \"out_channels\": 4, \"kernel_size\": 3, \"stride\": [2, 1, 1], "
+         "\"padding\": \"same\"",
+         DIAG_BAD_ARGUMENT, "needs stride 1"},
         {"[4]", "\"BatchNorm2d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH,
          "BatchNorm1d is the one for that"},
         {"[4, 5, 6]", "\"BatchNorm1d\", \"num_features\": 4", DIAG_SHAPE_MISMATCH,

@@ -312,6 +312,10 @@ Test(ops, linear_plain) {
     {                                                                                                        \
         .dtype = DT_F32, .rank = 4, .dim = { {1, true}, D(c), D(h), D(w) }                                   \
     }
+#define VOLUME(c, d, h, w)                                                                                   \
+    {                                                                                                        \
+        .dtype = DT_F32, .rank = 5, .dim = { {1, true}, D(c), D(d), D(h), D(w) }                             \
+    }
 #define FIXED4(a, b, c, d)                                                                                   \
     {                                                                                                        \
         .dtype = DT_F32, .rank = 4, .dim = { D(a), D(b), D(c), D(d) }                                        \
@@ -592,6 +596,19 @@ static const Refusal refusals[] = {
      {IMAGE(6, 9, 9)},
      DIAG_SHAPE_MISMATCH,
      "is not elements 2 to 6 of the 9 of dimension 1"},
+    {OP_unfold_depth,
+     &(const UnfoldDepthAttrs){.kernel_size = 3, .stride = 1, .padding.n = 2, .dilation = 1, .rows.n = 2},
+     1,
+     {VOLUME(6, 2, 9, 9)},
+     DIAG_SHAPE_MISMATCH,
+     "kernel_size 3 does not fit in the depth 2 of its input"},
+    {OP_fold_depth,
+     &(const FoldDepthAttrs){
+         {.kernel_size = 3, .stride = 1, .padding.n = 2, .dilation = 1, .rows = {2, {1, 0}}}, {2, {5, 2}}},
+     1,
+     {IMAGE(6, 8, 9)},
+     DIAG_SHAPE_MISMATCH,
+     "is not 3 planes of 3 rows with channels for 3 taps"},
     {OP_add,
      NULL,
      2,
