@@ -221,6 +221,7 @@ typedef struct SliceBackwardAttrs {
 
 typedef struct DropoutAttrs {
     double p;
+    bool channels; /* dimension 1 is kept or dropped whole */
 } DropoutAttrs;
 
 typedef enum PadKind { PAD_CONSTANT, PAD_REFLECT, PAD_REPLICATE, PAD_CIRCULAR } PadKind;
@@ -289,6 +290,7 @@ typedef struct CheckLabelAttrs {
 typedef struct DropoutTrainAttrs {
     double p;
     int64_t layer; /* each layer draws from a stream of its own */
+    bool channels;
 } DropoutTrainAttrs;
 
 typedef struct ToTensorAttrs {

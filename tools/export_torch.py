@@ -174,8 +174,7 @@ LAYERS = {
                      nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), {"output_size": REQUIRED}),
     nn.Flatten: {"start_dim": 1, "end_dim": -1},
     nn.Unflatten: {"dim": REQUIRED, "unflattened_size": REQUIRED},
-    nn.Dropout: {"p": 0.5},
-    nn.Dropout2d: {"p": 0.5},
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), {"p": 0.5}),
     nn.Softmax: {"dim": REQUIRED},
     nn.LogSoftmax: {"dim": REQUIRED},
     nn.Softmax2d: {},
@@ -183,7 +182,6 @@ LAYERS = {
 
 
 LISTS = ("normalized_shape", "pad", "unflattened_size")  # stay lists, whatever is in them
-SAME = {nn.Dropout2d: "Dropout"}  # at inference the same as another layer
 
 
 def known_layers():
@@ -203,7 +201,7 @@ def layer_of_module(module):
     kind = type(module)
     if kind not in LAYERS:
         raise UnknownLayer("%s is not a layer that cnnc knows" % kind.__name__)
-    layer = {"type": SAME.get(kind, kind.__name__)}
+    layer = {"type": kind.__name__}
     for key, default in LAYERS[kind].items():
         value = getattr(module, key)
         value = list(value) if key in LISTS else plain(value)
@@ -263,10 +261,12 @@ def pad(input, pad, mode="constant", value=None):
     return Pad(pad, mode, value or 0.0)
 
 
-def dropout(x, p=0.5, training=True, inplace=False):
-    if training:  # such a net gives another answer at every call, in eval mode too
-        raise ExportError("dropout is on at inference; call it with training=self.training")
-    return nn.Dropout(p)
+def dropout(kind):
+    def make(x, p=0.5, training=True, inplace=False):
+        if training:  # such a net gives another answer at every call, in eval mode too
+            raise ExportError("dropout is on at inference; call it with training=self.training")
+        return kind(p)
+    return make
 
 
 # Functions and tensor methods that stand for a module. A method has its name, a function itself, as the key.
@@ -274,7 +274,10 @@ FUNCTIONS = {}
 for spellings, make in (
     ((F.relu, torch.relu, torch.relu_, "relu", "relu_"), lambda x, inplace=False: nn.ReLU()),
     ((torch.flatten, "flatten"), lambda x, start_dim=0, end_dim=-1: nn.Flatten(start_dim, end_dim)),
-    ((F.dropout, F.dropout2d), dropout),
+    ((F.dropout,), dropout(nn.Dropout)),
+    ((F.dropout1d,), dropout(nn.Dropout1d)),
+    ((F.dropout2d,), dropout(nn.Dropout2d)),
+    ((F.dropout3d,), dropout(nn.Dropout3d)),
     ((F.pad,), pad),
     ((F.softmax, torch.softmax, "softmax"), softmax(nn.Softmax)),
     ((F.log_softmax, torch.log_softmax, "log_softmax"), softmax(nn.LogSoftmax)),

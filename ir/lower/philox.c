@@ -1,7 +1,7 @@
 /* Dropout in training: random numbers from a counter, four at a time (ir/ops/dropout_train.c says which).
  * Where a vector of counters makes the numbers of consecutive elements, they are put in order and applied at
  * once: a dense tensor, and channel blocks of pictures whose pixels come in fours. Elsewhere each element
- * takes its one of four. */
+ * takes its one of four. Where channels are dropped whole, a number is drawn for each. */
 #include "ir/ops/philox.h"
 #include "ir/lower/lower.h"
 #include "ir/lower/shapes.h"
@@ -185,6 +185,44 @@ static void channel_places(Drop *d, int64_t inner, uint8_t lanes) {
     lb_end(b);
 }
 
+/* Channels from d->coord[1] on, each with one number for all its places. */
+static void whole_channels(Drop *d, int64_t inner, uint8_t lanes) {
+    LBuild *b = &d->lk->b;
+    const LVal channel = counts(b, d->coord[1], lanes, 1);
+    LVal number[4];
+    draw(d, d->coord[0], lb_op2(b, LOP_SHR, channel, word(b, channel, 2)), number);
+    number[0] = pick(b, channel, number);
+    store_at(d, lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), lb_c(b, inner), 1), number[0]);
+    lb_end(b);
+}
+
+/* Elements [lo, hi) of a channel that begins at `first`, `lanes` at a time. */
+static void channel_run(Drop *d, LVal number, Idx first, int64_t lo, int64_t hi, uint8_t lanes) {
+    LBuild *b = &d->lk->b;
+    if (lo == hi)
+        return;
+    const Idx e = lb_for(b, FOR_SERIAL, "e", lb_c(b, lo), lb_c(b, hi), lanes), at = lb_add(b, first, e);
+    const LVal x = lb_load(b, (LType){DT_F32, lanes}, d->lk->in_buf[0], at);
+    lb_store(b, d->lk->out_buf, at, drop(d, x, lb_splat(b, number, lanes)));
+    lb_end(b);
+}
+
+/* Whole channels of dense tensors, whose places are consecutive. */
+static void sweep_channels(Drop *d, uint8_t lanes) {
+    LBuild *b = &d->lk->b;
+    const int64_t channels = d->lk->out->dim[1].size, inner = d->size / channels;
+    const int64_t whole = inner / lanes * lanes;
+    const Idx count = lb_mulc(b, lb_dim(b, d->lk->out->dim[0]), channels);
+    const Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1);
+    const LVal channel = counts(b, lb_modc(b, t, channels), 1, 0);
+    LVal number[4];
+    draw(d, lb_divc(b, t, channels), lb_op2(b, LOP_SHR, channel, word(b, channel, 2)), number);
+    number[0] = pick(b, channel, number);
+    channel_run(d, number[0], lb_mulc(b, t, inner), 0, whole, lanes);
+    channel_run(d, number[0], lb_mulc(b, t, inner), whole, inner, 1);
+    lb_end(b);
+}
+
 /* Channels [first, first + steps * lanes). */
 static void channels(Drop *d, int64_t first, int64_t steps, uint8_t lanes) {
     LBuild *b = &d->lk->b;
@@ -194,7 +232,10 @@ static void channels(Drop *d, int64_t first, int64_t steps, uint8_t lanes) {
     Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), lb_mulc(b, lb_dim(b, out->dim[0]), steps), 1);
     d->coord[0] = lb_divc(b, t, steps);
     d->coord[1] = lb_addc(b, lb_mulc(b, lb_modc(b, t, steps), lanes), first);
-    channel_places(d, d->size / out->dim[1].size, lanes);
+    if (d->a->channels)
+        whole_channels(d, d->size / out->dim[1].size, lanes);
+    else
+        channel_places(d, d->size / out->dim[1].size, lanes);
     lb_end(b);
 }
 
@@ -206,7 +247,10 @@ bool lower_dropout(Lower *lw, const Node *n) {
     if (type_same_memory(lk.in[0], out))
         lk.b.k->bufs.data[lk.out_buf].inplace = 0;
     if (type_same_memory(lk.in[0], &dense) && type_same_memory(out, &dense)) {
-        sweep_dense(&d, lanes);
+        if (d.a->channels)
+            sweep_channels(&d, lanes);
+        else
+            sweep_dense(&d, lanes);
     } else {
         lanes = shape_lanes(out, 1, shape_lanes(lk.in[0], 1, lanes));
         channels(&d, 0, out->dim[1].size / lanes, lanes);

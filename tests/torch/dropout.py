@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Dropout in training, compiled, against a network with the masks that Philox4x32-10 gives, written once more here:
-pictures in channel blocks and dense ones, several calls, batches and threads."""
+pictures in channel blocks and dense ones, elements and whole channels, several calls, batches and threads."""
 
 import copy
 import json
+import math
 import struct
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from common import CNNRT, check, cnnc, cpus, export_torch, native, workplace
 
 BATCH, SEED, LIMIT, WORD = 16, 0x123456789ABCDEF, 2e-6, 0xFFFFFFFF
+CASES = ((False, 16, 6, 4), (False, 19, 5, 3), (False, 5, 7, 7), (True, 16, 6, 4), (True, 19, 5, 3), (True, 5, 21), (True, 6, 3, 5, 4))
 
 
 def philox(counter, key):
@@ -35,12 +37,18 @@ def mask(n, size, call, layer, p):
     return torch.tensor(rows, dtype=torch.float64)
 
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+
 class Net(nn.Module):
-    def __init__(self, c, h, w):
+    def __init__(self, channels, c, *size):
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3, c, 3, padding=1), nn.Conv2d(c, 8, 3, padding=1)
-        self.fc = nn.Linear(8 * h * w, 10)
-        self.drop1, self.drop2 = nn.Dropout(0.3), nn.Dropout(0.5)
+        conv = CONVOLUTIONS[len(size) - 1]
+        self.conv1, self.conv2 = conv(3, c, 3, padding=1), conv(c, 8, 3, padding=1)
+        self.fc = nn.Linear(8 * math.prod(size), 10)
+        self.drop1 = CHANNELS[len(size) - 1](0.3) if channels else nn.Dropout(0.3)
+        self.drop2 = nn.Dropout(0.5)
 
     def forward(self, x):
         x = self.drop1(torch.relu(self.conv1(x)))
@@ -55,15 +63,16 @@ class Masked(nn.Module):
         self.factor = factor
 
     def forward(self, x):
-        return x * self.factor.reshape(x.shape)
+        whole = self.factor.numel() < x.numel()
+        return x * self.factor.reshape(*x.shape[:2], *[1] * (x.dim() - 2) if whole else x.shape[2:])
 
 
-def compare(net, model, shape, n, call):
-    c, h, w = shape
-    x, y = torch.randn(n, 3, h, w), torch.randint(0, 10, (n,))
+def compare(net, model, channels, shape, n, call):
+    c, *size = shape
+    x, y = torch.randn(n, 3, *size), torch.randint(0, 10, (n,))
     exact = copy.deepcopy(net).double()
-    exact.drop1 = Masked(mask(n, c * h * w, call, 0, 0.3))
-    exact.drop2 = Masked(mask(n, 8 * h * w, call, 1, 0.5))
+    exact.drop1 = Masked(mask(n, c if channels else math.prod(shape), call, 0, 0.3))
+    exact.drop2 = Masked(mask(n, 8 * math.prod(size), call, 1, 0.5))
     want = nn.functional.cross_entropy(exact(x.double()), y)
     want.backward()
     model.zero_grad()
@@ -73,22 +82,22 @@ def compare(net, model, shape, n, call):
     for name, p in exact.named_parameters():
         got = torch.frombuffer(bytearray(model.get(native.GRAD, "grad/" + name)), dtype=torch.float32)
         error = max(error, ((got.reshape(p.shape) - p.grad).abs().max() / p.grad.abs().max()).item())
-    check(error <= LIMIT, "%s, batch %d, call %d: error %.2e" % (shape, n, call, error))
+    check(error <= LIMIT, "%s, channels %d, batch %d, call %d: error %.2e" % (shape, channels, n, call, error))
 
 
 def main():
     torch.manual_seed(3)
     for cpu in cpus():
-        for shape in ((16, 6, 4), (19, 5, 3), (5, 7, 7)):
+        for channels, *shape in CASES:
             with workplace() as directory:
-                net, base = Net(*shape).train(), directory + "/net"
+                net, base = Net(channels, *shape).train(), directory + "/net"
                 export_torch.export(copy.deepcopy(net).eval(), torch.rand(1, 3, *shape[1:]), base)
                 with open(base + ".recipe.json", "w") as f:
                     json.dump({"format": "cnnc-recipe/1", "batch_size": BATCH}, f)
                 cnnc(base + ".json", "--train", "--recipe", base + ".recipe.json", "--name", "m", "--cpu", cpu, "-o", base + ".o")
                 model = native.Training(native.link(base + ".o", base + ".so", CNNRT), "m", SEED)
                 for call in range(3):
-                    compare(net, model, shape, BATCH - 3 * call, call)
+                    compare(net, model, channels, shape, BATCH - 3 * call, call)
         print("%s: masks as Philox gives them" % cpu)
 
 

@@ -42,7 +42,7 @@ class Bad(nn.Module):
 
 
 class Spelt(nn.Module):
-    """What is exact at inference without being a layer of its own: Dropout2d, squeeze, a parameter added to channels."""
+    """What is exact at inference without being a layer of its own: dropout, squeeze, a parameter added to channels."""
 
     def __init__(self):
         super().__init__()
@@ -89,7 +89,7 @@ def spelt(directory):
     export_torch.export(Spelt(), torch.rand(1, 3, 8, 8), base)
     with open(base + ".json") as f:
         types = [layer["type"] for layer in json.load(f)["layers"]]
-    check(types == ["Conv2d", "Dropout", "Dropout", "BatchNorm2d", "AdaptiveAvgPool2d", "Squeeze", "Squeeze"],
+    check(types == ["Conv2d", "Dropout2d", "Dropout2d", "BatchNorm2d", "AdaptiveAvgPool2d", "Squeeze", "Squeeze"],
           "layers of the spelt net: %s" % types)
     cnnc("verify", base + ".json", "--input", base + ".input.npy", "--expect", base + ".output.npy")
     text = refused(Unspeakable(), torch.rand(1, 3, 8, 8), os.path.join(directory, "bad"))
