@@ -14,19 +14,22 @@ from common import export_torch
 
 
 def decider(traced, node):
-    """The ReLU or MaxPool2d that a node is, or None."""
+    """The ReLU, ReLU6 or MaxPool2d that a node is, or None."""
     layer = None
     if node.op == "call_module":
         layer = traced.get_submodule(node.target)
     elif node.op in ("call_function", "call_method") and node.target in export_torch.FUNCTIONS:
         layer = export_torch.FUNCTIONS[node.target](node.args, node.kwargs)
-    return layer if isinstance(layer, (nn.ReLU, nn.MaxPool2d)) else None
+    return layer if isinstance(layer, (nn.ReLU, nn.ReLU6, nn.MaxPool2d)) else None
 
 
 def decide(layer, x):
-    """Of a ReLU, the elements that pass; of a pool, the place of each window's largest."""
+    """Of a ReLU, the elements that pass; of a ReLU6, 0, 1 where they pass, 2 where they are 6; of a pool, the place of
+    each window's largest."""
     if isinstance(layer, nn.ReLU):
         return x > 0
+    if isinstance(layer, nn.ReLU6):
+        return (x > 0).int() + (x >= 6).int()
     args = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
     return nn.functional.max_pool2d(x, *args, return_indices=True)[1]
 
@@ -35,6 +38,8 @@ def obey(layer, x, decision):
     """The layer's result by a decision."""
     if isinstance(layer, nn.ReLU):
         return torch.where(decision, x, torch.zeros_like(x))
+    if isinstance(layer, nn.ReLU6):
+        return torch.where(decision == 1, x, 3.0 * decision.to(x.dtype))
     return x.flatten(2).gather(2, decision.flatten(2)).reshape(decision.shape)
 
 
@@ -44,9 +49,7 @@ def margin(layer, x, decision):
     other = own != decision
     if not other.any():
         return 0, 0.0
-    if isinstance(layer, nn.ReLU):
-        return int(other.sum()), x.abs()[other].max().item()
-    return int(other.sum()), (obey(layer, x, own) - obey(layer, x, decision))[other].max().item()
+    return int(other.sum()), (obey(layer, x, own) - obey(layer, x, decision)).abs()[other].max().item()
 
 
 class Run(fx.Interpreter):
@@ -75,7 +78,7 @@ class Run(fx.Interpreter):
 def seen(traced):
     """{decider: the value that shows what it decided}: a ReLU's result, a pool's input."""
     layers = {n: decider(traced, n) for n in traced.graph.nodes}
-    return {n: n if isinstance(k, nn.ReLU) else n.args[0] for n, k in layers.items() if k is not None}
+    return {n: n.args[0] if isinstance(k, nn.MaxPool2d) else n for n, k in layers.items() if k is not None}
 
 
 def watched(module):
