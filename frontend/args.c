@@ -107,6 +107,31 @@ static bool read_sizes(const LayerCall *c, const Json *j, const ArgRow *r, const
     return true;
 }
 
+static bool read_float(const LayerCall *c, const Json *j, const ArgRow *r, double *out) {
+    if (j->kind != JSON_NUMBER)
+        return wrong_type(c, j, r->name, "a number");
+    *out = j->num;
+    return in_range(r, j->num) || out_of_range(c, j, r);
+}
+
+static bool read_floats(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
+    if (j->kind == JSON_NUMBER)
+        return read_float(c, j, r, &a->factors[0]);
+    if (j->kind != JSON_ARRAY)
+        return wrong_type(c, j, r->name, "a number or a list of them");
+    a->n = j->n;
+    if (j->n < 1 || j->n > MAX_SPATIAL) {
+        Loc loc = loc_of(c, j->offset);
+        return diag_error(&c->cx->diag, DIAG_WRONG_TYPE, &loc, "%s must have 1 to %d elements, not %u",
+                          r->name, MAX_SPATIAL, j->n);
+    }
+    double *f = a->factors;
+    for (const Json *e = j->first; e; e = e->next, f++)
+        if (!read_float(c, e, r, f))
+            return false;
+    return true;
+}
+
 static bool read_list(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a) {
     a->n = 1;
     if (j->kind == JSON_NUMBER)
@@ -173,10 +198,9 @@ static bool read_arg(const LayerCall *c, const Json *j, const ArgRow *r, Arg *a)
     case ARG_INT:
         return read_int(c, j, r, &a->v[0]);
     case ARG_FLOAT:
-        if (j->kind != JSON_NUMBER)
-            return wrong_type(c, j, r->name, "a number");
-        a->f = j->num;
-        return in_range(r, j->num) || out_of_range(c, j, r);
+        return read_float(c, j, r, &a->f);
+    case ARG_FLOATS:
+        return read_floats(c, j, r, a);
     case ARG_BOOL:
         return read_bool(c, j, r, a);
     case ARG_SIZES:

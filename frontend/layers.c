@@ -73,27 +73,9 @@ ValueId layer_with_params(LayerCall *c, OpId op, const void *attrs) {
 /* Layers of torch.nn that networks for images use and that are not in the table: their names are no
  * misspellings, however near to one of it. */
 static const char *const torch_types[] = {
-    "AlphaDropout",
-    "Bilinear",
-    "CosineSimilarity",
-    "Embedding",
-    "GLU",
-    "GRU",
-    "Hardshrink",
-    "LSTM",
-    "LPPool2d",
-    "MaxUnpool2d",
-    "MultiheadAttention",
-    "PixelShuffle",
-    "PixelUnshuffle",
-    "RNN",
-    "RReLU",
-    "Softmin",
-    "Softshrink",
-    "SyncBatchNorm",
-    "Tanhshrink",
-    "Threshold",
-    "Upsample",
+    "AlphaDropout", "Bilinear",      "CosineSimilarity", "Embedding",          "GLU", "GRU",   "Hardshrink",
+    "LSTM",         "LPPool2d",      "MaxUnpool2d",      "MultiheadAttention", "RNN", "RReLU", "Softmin",
+    "Softshrink",   "SyncBatchNorm", "Tanhshrink",       "Threshold",
 };
 
 bool layer_is_torchs(const char *type) {

@@ -14,6 +14,7 @@ typedef enum ArgKind {
     ARG_SIZES,       /* one a spatial dimension of the row's rank: 3 or [3, 5] */
     ARG_SIZES_OR_IN, /* the same; null is the input's own extent */
     ARG_PADDING,     /* as ARG_SIZES, or "same" or "valid" */
+    ARG_FLOATS,      /* one number or a list of up to MAX_SPATIAL */
     ARG_LIST,        /* one whole number or a list of up to MAX_LIST */
     ARG_WORD,        /* one of `words`; v[0] is its place among them */
 } ArgKind;
@@ -39,6 +40,7 @@ typedef struct Arg {
     uint32_t n;          /* elements of v */
     int64_t v[MAX_LIST]; /* ARG_INT, ARG_BOOL in v[0]; sizes: 0 stands for null */
     double f;
+    double factors[MAX_SPATIAL]; /* ARG_FLOATS */
     PadMode mode;
 } Arg;
 

@@ -143,6 +143,13 @@ typedef struct AdaptivePoolAttrs { /* adaptive_avg_pool2d and adaptive_max_pool2
     IntList output_size;           /* 2 */
 } AdaptivePoolAttrs;
 
+typedef struct UpsampleAttrs { /* upsample_nearest2d, upsample_bilinear2d and their gradients */
+    IntList size;              /* 2: of the result; its ratio to the other size is the scale, but where scales
+                                  are given */
+    double scales[2];          /* 0, or the factors that the larger picture's size was made with */
+    bool align_corners;        /* bilinear only: corner elements stay at the corners */
+} UpsampleAttrs;
+
 typedef struct BatchNormAttrs {
     double eps;
     double momentum;

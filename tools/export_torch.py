@@ -172,6 +172,12 @@ LAYERS = {
                      "count_include_pad": True, "divisor_override": None}),
     **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.AdaptiveAvgPool1d,
                      nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), {"output_size": REQUIRED}),
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d),
+                    {"size": None, "scale_factor": None, "mode": "nearest", "align_corners": None,
+                     "recompute_scale_factor": None}),
+    nn.PixelShuffle: {"upscale_factor": REQUIRED},
+    nn.PixelUnshuffle: {"downscale_factor": REQUIRED},
+    nn.ChannelShuffle: {"groups": REQUIRED},
     nn.Flatten: {"start_dim": 1, "end_dim": -1},
     nn.Unflatten: {"dim": REQUIRED, "unflattened_size": REQUIRED},
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), {"p": 0.5}),
@@ -182,6 +188,9 @@ LAYERS = {
 
 
 LISTS = ("normalized_shape", "pad", "unflattened_size")  # stay lists, whatever is in them
+# The same as another layer.
+SAME = {nn.UpsamplingNearest2d: "Upsample", nn.UpsamplingBilinear2d: "Upsample"}
+UPSAMPLINGS = ("nearest", "linear", "bilinear", "trilinear")
 
 
 def known_layers():
@@ -201,7 +210,7 @@ def layer_of_module(module):
     kind = type(module)
     if kind not in LAYERS:
         raise UnknownLayer("%s is not a layer that cnnc knows" % kind.__name__)
-    layer = {"type": kind.__name__}
+    layer = {"type": SAME.get(kind, kind.__name__)}
     for key, default in LAYERS[kind].items():
         value = getattr(module, key)
         value = list(value) if key in LISTS else plain(value)
@@ -213,6 +222,8 @@ def layer_of_module(module):
         layer["bias"] = False
     if kind in (*PADS, *CONSTANT_PADS, Pad) and min(module.pad if kind is Pad else module.padding) < 0:
         raise ExportError("%s with a negative padding is not supported" % kind.__name__)
+    if layer["type"] == "Upsample" and module.mode not in UPSAMPLINGS:
+        raise ExportError("Upsample with mode %s is not supported; %s are" % (module.mode, ", ".join(UPSAMPLINGS)))
     if kind in BATCH_NORMS and not module.track_running_stats:
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.InstanceNorm2d and module.track_running_stats:
@@ -309,6 +320,9 @@ for spellings, make in (
     ((F.adaptive_avg_pool1d,), adaptive(nn.AdaptiveAvgPool1d)),
     ((F.adaptive_avg_pool2d,), adaptive(nn.AdaptiveAvgPool2d)),
     ((F.adaptive_avg_pool3d,), adaptive(nn.AdaptiveAvgPool3d)),
+    ((F.pixel_shuffle,), activation(nn.PixelShuffle)),
+    ((F.pixel_unshuffle,), activation(nn.PixelUnshuffle)),
+    ((F.channel_shuffle,), activation(nn.ChannelShuffle)),
     ((F.local_response_norm,), lambda x, size, alpha=1e-4, beta=0.75, k=1.0: nn.LocalResponseNorm(size, alpha, beta, k)),
 ):
     for spelling in spellings:
@@ -327,6 +341,7 @@ SHAPERS = {
     **dict.fromkeys((torch.unsqueeze, "unsqueeze"), "unsqueeze"),
     **dict.fromkeys((torch.cat, torch.concat), "concat"),
     **dict.fromkeys((torch.split, "split", torch.split_with_sizes, "split_with_sizes", torch.chunk, "chunk"), "split"),
+    F.interpolate: "interpolate",
     operator.getitem: "getitem",
     "contiguous": "same",
 }
@@ -530,6 +545,15 @@ class Exporter:
         if dims[0] != 0:
             raise ExportError("%s to %s would move the batch" % (getattr(call, "__name__", call), dims))
         self.emit(node, {"type": "Permute", "dims": dims}, node.name, [x])
+
+    def interpolate(self, node, x, size=None, scale_factor=None, mode="nearest", align_corners=None,
+                    recompute_scale_factor=None, antialias=False):
+        if antialias:
+            raise ExportError("interpolate with antialias is not supported")
+        if size is not None:  # one computed in forward is as good
+            size = self.shape(node)[2:]
+        layer = nn.Upsample(size, scale_factor, mode, align_corners, recompute_scale_factor)
+        self.emit(node, layer_of_module(layer), node.name, [x])
 
     def concat(self, node, tensors, dim=0):
         dim %= len(self.shape(node))

@@ -54,6 +54,10 @@ bool lower_choice_fits(const Lower *lw, const Node *n);
 /* Elements between neighbours along dimension d (within a block, where it is blocked). */
 int64_t lower_lane_stride(const Type *t, int d);
 
+/* Lanes along channels that lie side by side in all pictures, or 1; `padded`: the last vector may reach into
+ * padding lanes. */
+uint8_t lower_channel_lanes(const LowerKernel *lk, bool *padded);
+
 /* A position for regions: logical coordinates of the first lane, and the dimension along which lanes run. */
 typedef struct Pos {
     const Idx *coord; /* of the node's result (epilogue) or of operand 0 (prologue) */
@@ -100,9 +104,11 @@ bool lower_to_tensor(Lower *lw, const Node *n);              /* to_tensor.c: pix
 bool lower_dilate(Lower *lw, const Node *n);                 /* dilate.c */
 bool lower_linear_backward_weight(Lower *lw, const Node *n); /* linear_backward.c: both gradients */
 bool lower_linear_backward_input(Lower *lw, const Node *n);
-bool lower_product(Lower *lw, const Node *n);          /* product.c: rows x packed columns */
-bool lower_pool(Lower *lw, const Node *n);             /* pool.c: max and average windows */
-bool lower_pool_backward(Lower *lw, const Node *n);    /* pool_backward.c */
+bool lower_product(Lower *lw, const Node *n);       /* product.c: rows x packed columns */
+bool lower_pool(Lower *lw, const Node *n);          /* pool.c: max and average windows */
+bool lower_pool_backward(Lower *lw, const Node *n); /* pool_backward.c */
+bool lower_upsample(Lower *lw, const Node *n);      /* upsample.c */
+bool lower_upsample_backward(Lower *lw, const Node *n);
 bool lower_linear_plain(Lower *lw, const Node *n);     /* conv_plain.c: rows times columns, nothing packed */
 bool lower_reduce(Lower *lw, const Node *n);           /* reduce.c: sum, mean and amax */
 bool lower_softmax(Lower *lw, const Node *n);          /* softmax.c */

@@ -168,9 +168,7 @@ static void find_axes(Back *p) {
     p->tiled &= p->disjoint;
 }
 
-/* Lanes run along channels that lie side by side in everything; `padded`: the last vector may reach into
- * padding lanes. */
-static uint8_t find_lanes(const LowerKernel *lk, bool *padded) {
+uint8_t lower_channel_lanes(const LowerKernel *lk, bool *padded) {
     const uint32_t count = lk->n->n_operands, own = count - lk->n->n_epilogue;
     uint8_t lanes = (uint8_t)lk->lanes;
     *padded = true;
@@ -204,7 +202,7 @@ bool lower_pool_backward(Lower *lw, const Node *n) {
         lk.b.k->bufs.data[lk.out_buf].kind = LB_INOUT; /* read again once it is written */
     const int64_t c = lk.out->dim[1].size;
     bool padded;
-    const uint8_t lanes = find_lanes(&lk, &padded);
+    const uint8_t lanes = lower_channel_lanes(&lk, &padded);
     if (padded) {
         tasks(&p, 0, ceil_div(c, lanes), lanes);
     } else {

@@ -1,0 +1,149 @@
+/* The gradients of upsample_nearest2d and upsample_bilinear2d: each element of the input gathers from those
+ * of the result that it takes part in, always in the same order. A task makes some rows of one channel, or of
+ * the channels that lie side by side: all rows of dy that take part, weighed, are added up in one, and then
+ * columns of that. */
+#include "ir/lower/upsample.h"
+
+enum { TASK_ELEMS = 4096 };
+
+typedef struct Back {
+    LowerKernel *lk;
+    UpsampleLine line[2];
+    uint8_t lanes;     /* of a vector of channels; 1: of one channel */
+    uint8_t row_lanes; /* of a vector of columns of dy, when lanes is 1 */
+    Idx n, c, h;
+    uint32_t sum, places; /* scratch: the row; where columns of the result lie */
+} Back;
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return a / b + (a % b > 0);
+}
+
+static Pos position(const Back *p, const Idx *coord) {
+    return (Pos){.coord = coord, .lane_dim = 1, .lanes = p->lanes};
+}
+
+/* A table of where columns of the result lie. */
+static uint32_t places(LBuild *b, const UpsampleLine *l) {
+    const uint32_t table = lb_alloc(b, LB_SCRATCH, "places", (LType){DT_F32, 1}, l->axis.out);
+    const Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), lb_c(b, l->axis.out), 1);
+    lb_store(b, table, i, upsample_place_at(b, l, i));
+    lb_end(b);
+    return table;
+}
+
+/* How much element `at` has of what lies at `place`. */
+static LVal weight_of(LBuild *b, const UpsampleLine *l, LVal place, Idx at) {
+    const LType f32 = {DT_F32, 1};
+    const LVal one = lb_const(b, f32, 1), zero = lb_const(b, f32, 0), to = lb_index(b, f32, at);
+    if (!l->axis.linear)
+        return lb_select(b, lb_op2(b, LOP_CMPEQ, place, to), one, zero);
+    const LVal distance = lb_op1(b, LOP_ABS, lb_op2(b, LOP_SUB, place, to));
+    return lb_op2(b, LOP_MAX, lb_op2(b, LOP_SUB, one, distance), zero);
+}
+
+/* sum + v * weight. The nearest's weights are 0 or 1, and what has none may be infinite. */
+static LVal add(LBuild *b, const UpsampleLine *l, LVal sum, LVal v, LVal weight) {
+    const LType t = lb_type(b, v);
+    if (l->one)
+        return lb_op2(b, LOP_ADD, sum, v);
+    weight = lb_splat(b, weight, t.lanes);
+    if (l->axis.linear)
+        return lb_mad(b, v, weight, sum);
+    const LVal zero = lb_const(b, t, 0);
+    return lb_op2(b, LOP_ADD, sum, lb_select(b, lb_op2(b, LOP_CMPLT, zero, weight), v, zero));
+}
+
+/* Opens a loop over the columns of dy: channels, or columns, by vectors. */
+static Idx open_columns(Back *p) {
+    LBuild *b = &p->lk->b;
+    const Idx lo = lb_c(b, 0), hi = lb_c(b, p->line[1].axis.out);
+    return p->lanes > 1 ? lb_for(b, FOR_SERIAL, "ow", lo, hi, 1)
+                        : lb_for_vector(b, "ow", lo, hi, p->row_lanes);
+}
+
+/* The rows of dy that row h takes part in, in one. */
+static void sum_rows(Back *p) {
+    LBuild *b = &p->lk->b;
+    const UpsampleLine *l = &p->line[0];
+    const LType t = {p->lk->out->dtype, p->lanes};
+    Idx lo, hi;
+    upsample_users(b, l, p->h, &lo, &hi);
+    Idx ow = open_columns(p);
+    lb_store(b, p->sum, lb_mulc(b, ow, p->lanes), lb_const(b, t, 0));
+    lb_end(b);
+    const Idx oh = lb_for(b, FOR_SERIAL, "oh", lo, hi, 1);
+    const LVal weight = l->one ? NO_LVAL : weight_of(b, l, upsample_place_at(b, l, oh), p->h);
+    ow = open_columns(p);
+    const Idx coord[4] = {p->n, p->c, oh, ow}, at = lb_mulc(b, ow, p->lanes);
+    const Pos pos = position(p, coord);
+    const LVal dy = lower_load(p->lk, 0, p->lk->in[0], &pos);
+    lb_store(b, p->sum, at, add(b, l, lb_load(b, t, p->sum, at), dy, weight));
+    lb_end(b);
+    lb_end(b);
+}
+
+static void columns(Back *p) {
+    LBuild *b = &p->lk->b;
+    const UpsampleLine *l = &p->line[1];
+    const LType t = {p->lk->out->dtype, p->lanes};
+    const Idx w = lb_for(b, FOR_SERIAL, "w", lb_c(b, 0), lb_c(b, l->axis.in), 1), first = lb_c(b, 0);
+    Idx lo, hi;
+    upsample_users(b, l, w, &lo, &hi);
+    const uint32_t acc = lb_alloc(b, LB_REG, "acc", t, 1);
+    lb_store(b, acc, first, lb_const(b, t, 0));
+    const Idx ow = lb_for(b, FOR_SERIAL, "ow", lo, hi, 1);
+    const LVal v = lb_load(b, t, p->sum, lb_mulc(b, ow, p->lanes));
+    LVal weight = NO_LVAL;
+    if (!l->one)
+        weight = weight_of(b, l, lb_load(b, (LType){DT_F32, 1}, p->places, ow), w);
+    lb_store(b, acc, first, add(b, l, lb_load(b, t, acc, first), v, weight));
+    lb_end(b);
+    const Idx coord[4] = {p->n, p->c, p->h, w};
+    const Pos pos = position(p, coord);
+    lower_store(p->lk, lower_epilogue(p->lk, lb_load(b, t, acc, first), &pos), &pos);
+    lb_end(b);
+}
+
+/* All images; channels [first, first + steps * lanes), `lanes` of them a task. */
+static void tasks(Back *p, int64_t first, int64_t steps, uint8_t lanes) {
+    LBuild *b = &p->lk->b;
+    const int64_t height = p->line[0].axis.in, width = p->line[1].axis.out;
+    const int64_t rows = TASK_ELEMS / width < 1 ? 1 : TASK_ELEMS / width, chunks = ceil_div(height, rows);
+    if (!steps)
+        return;
+    p->lanes = lanes;
+    const Idx count = lb_mulc(b, lb_dim(b, p->lk->out->dim[0]), steps * chunks);
+    const Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1), channels = lb_divc(b, t, chunks);
+    const Idx top = lb_mulc(b, lb_modc(b, t, chunks), rows);
+    p->n = lb_divc(b, channels, steps);
+    p->c = lb_addc(b, lb_mulc(b, lb_modc(b, channels, steps), lanes), first);
+    p->sum = lb_alloc(b, LB_SCRATCH, "sum", (LType){p->lk->out->dtype, 1}, width * lanes);
+    if (!p->line[1].one)
+        p->places = places(b, &p->line[1]);
+    p->h = lb_for(b, FOR_SERIAL, "h", top, lb_min(b, lb_addc(b, top, rows), lb_c(b, height)), 1);
+    sum_rows(p);
+    columns(p);
+    lb_end(b);
+    lb_end(b);
+}
+
+bool lower_upsample_backward(Lower *lw, const Node *n) {
+    LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
+    Back p = {.lk = &lk, .row_lanes = 1};
+    for (int i = 0; i < 2; i++)
+        p.line[i] = upsample_line(n, lk.out, lk.in[0], i);
+    bool padded;
+    const uint8_t lanes = lower_channel_lanes(&lk, &padded);
+    const int64_t c = lk.out->dim[1].size;
+    if (lanes == 1 && lower_lane_stride(lk.in[0], 3) == 1)
+        p.row_lanes = (uint8_t)lk.lanes;
+    if (padded) {
+        tasks(&p, 0, ceil_div(c, lanes), lanes);
+    } else {
+        tasks(&p, 0, c / lanes, lanes);
+        tasks(&p, c / lanes * lanes, c % lanes, 1);
+    }
+    lower_zero_border(&lk);
+    return lower_end(&lk);
+}
