@@ -4,6 +4,7 @@ change no bit.
 
     machines.py levels      x86-64-v1 to v4: each on a CPU that has no more than that, v4 on this one if it can
     machines.py aarch64     with a runtime that cmake builds by the cross compiler
+    machines.py nets        every net of examples/ on aarch64, by hand: minutes
     machines.py dispatch    one object for several CPUs: which code runs where, with the bits of an object for that one"""
 
 import copy
@@ -178,9 +179,20 @@ def cross_runtime(directory, cc):
     return os.path.join(build, "runtime", "libcnnrt.a")
 
 
-def aarch64(directory):
+def neon(directory):
     cc, qemu = tool("aarch64-linux-gnu-gcc"), tool("qemu-aarch64")
-    machine = Machine(["--target", "aarch64-linux-gnu"], [qemu], cc, cross_runtime(directory, cc))
+    return Machine(["--target", "aarch64-linux-gnu"], [qemu], cc, cross_runtime(directory, cc))
+
+
+def nets(directory):
+    machine = neon(directory)
+    for name in NETS:
+        with workplace() as here:
+            infers(machine, here, name)
+
+
+def aarch64(directory):
+    machine = neon(directory)
     for name in "lenet5", "simplecnn", "resnet":
         infers(machine, directory, name)
     infers(machine, directory, "resnet18")
@@ -232,7 +244,7 @@ def dispatched(directory, name, arguments, n, data, *weights):
 def main():
     torch.set_num_threads(1)
     with workplace() as directory:
-        {"levels": levels, "aarch64": aarch64, "dispatch": dispatch}[sys.argv[1]](directory)
+        {"levels": levels, "aarch64": aarch64, "nets": nets, "dispatch": dispatch}[sys.argv[1]](directory)
 
 
 if __name__ == "__main__":

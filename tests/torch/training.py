@@ -142,7 +142,7 @@ class Theirs:
         return loss, run
 
     def gradients(self):
-        return {k: p.grad.double() for k, p in self.module.named_parameters()}
+        return {k: p.grad for k, p in self.module.named_parameters()}
 
 
 def once(module, x, labels, dtype, told=None):
@@ -191,6 +191,10 @@ def check_margins(run, single, near, worst):
               % (name, count, far, off))
 
 
+def distance(a, b):
+    return (a.double() - b.double()).abs().max().item()
+
+
 def beyond(ours, single, near, exact):
     """{parameter: (error, PyTorch's f32 error)} where our gradients are too far from `exact`; `near` is to `single`, f32,
     what exact is to ours. And the largest relative error of the others."""
@@ -198,7 +202,7 @@ def beyond(ours, single, near, exact):
     floor = ROUNDING * max(g.abs().max().item() for g in exact.values())
     far, worst = {}, 0.0
     for name, g in exact.items():
-        error, own = (ours[name] - g).abs().max().item(), (single[name] - near[name]).abs().max().item()
+        error, own = distance(ours[name], g), distance(single[name], near[name])
         scale = g.abs().max().item()
         if error <= GRADIENT * scale:
             worst = max(worst, error / scale)
@@ -213,7 +217,7 @@ def explain(watched, module, x, labels, ours, loss, worst):
     watched.model.zero_grad()
     same, made = watched.step("backward", x, labels)
     for name, g in ours.items():
-        check(torch.equal(state(watched.model, native.GRAD, "grad/" + name, g).double(), g) and same == loss,
+        check(torch.equal(state(watched.model, native.GRAD, "grad/" + name, g), g) and same == loss,
               "code that shows its decisions has other bits: " + name)
     _, single, single_run = once(module, x, labels, torch.float32)
     _, near, near_run = once(module, x, labels, torch.float64, single_run.made)
@@ -235,8 +239,9 @@ def one_step(model, watched, module, x, labels, worst):
     worst["loss"] = max(worst["loss"], error)
     check(error <= max(LOSS, FREE * abs(want - exact) / abs(exact)),
           "loss %.9g, PyTorch has %.9g: %.2e" % (loss, exact, error))
-    ours = {name: state(model, native.GRAD, "grad/" + name, g).double() for name, g in grads.items()}
+    ours = {name: state(model, native.GRAD, "grad/" + name, g) for name, g in grads.items()}
     far, near = beyond(ours, single, grads, grads)
+    del single, grads  # gigabytes
     worst["gradient"] = max(worst["gradient"], near)
     if far:
         worst["kinks"] += 1
