@@ -28,14 +28,6 @@ static bool is_pointwise(const Node *n) {
     return (op_desc(n->op)->flags & OP_POINTWISE) && pass_is_plain(n);
 }
 
-/* Which producer to prefer for a pointwise node with two: those that have arithmetic to hide behind. */
-static int producer_rank(const Node *n) {
-    const uint32_t flags = op_desc(n->op)->flags;
-    if (n->op == OP_conv2d || n->op == OP_conv2d_backward_input || n->op == OP_linear)
-        return 3;
-    return flags & (OP_POOL | OP_ROOT) ? 2 : flags & OP_POINTWISE ? 1 : 0;
-}
-
 static uint32_t node_id(const Fuse *f, const Node *n) {
     return (uint32_t)(n - f->g->nodes.data);
 }
@@ -48,7 +40,7 @@ static uint32_t candidate(const Fuse *f, const Node *n, uint32_t i) {
         return NONE;
     const Type *from = &f->g->values.data[x].type, *to = &f->g->values.data[n->result].type;
     const uint32_t root = f->root[node_id(f, d)];
-    if (!type_same_shape(from, to) || !producer_rank(&f->g->nodes.data[root]))
+    if (!type_same_shape(from, to) || !pass_producer_rank(&f->g->nodes.data[root]))
         return NONE;
     return f->group[root].operands + n->n_operands - 1 <= MAX_OPERANDS ? root : NONE;
 }
@@ -60,8 +52,8 @@ static void join(Fuse *f, uint32_t id) {
         const uint32_t root = candidate(f, n, i);
         if (root == NONE)
             continue;
-        const int rank = producer_rank(&f->g->nodes.data[root]);
-        const int best_rank = best == NONE ? 0 : producer_rank(&f->g->nodes.data[best]);
+        const int rank = pass_producer_rank(&f->g->nodes.data[root]);
+        const int best_rank = best == NONE ? 0 : pass_producer_rank(&f->g->nodes.data[best]);
         if (rank > best_rank ||
             (best != NONE && rank == best_rank && f->group[root].last > f->group[best].last))
             best = root;

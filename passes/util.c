@@ -22,3 +22,10 @@ const Node *pass_operand_def(const Graph *g, const Node *n, uint32_t i) {
     const Value *v = &g->values.data[n->operands[i]];
     return v->kind == VK_RESULT ? &g->nodes.data[v->def] : NULL;
 }
+
+int pass_producer_rank(const Node *n) {
+    const uint32_t flags = op_desc(n->op)->flags;
+    if (n->op == OP_conv2d || n->op == OP_conv2d_backward_input || n->op == OP_linear)
+        return 3;
+    return flags & (OP_POOL | OP_ROOT) ? 2 : flags & OP_POINTWISE ? 1 : 0;
+}

@@ -17,5 +17,8 @@ void pass_alias(Rewrite *rw, const Node *n, ValueId v);
 bool pass_is_plain(const Node *n);
 /* The node in the old graph that makes operand i of n, or NULL for inputs, parameters and constants. */
 const Node *pass_operand_def(const Graph *g, const Node *n, uint32_t i);
+/* How gladly the node that makes its operand takes a pointwise node in: those do that have arithmetic to hide
+ * it behind. 0: not at all. */
+int pass_producer_rank(const Node *n);
 
 #endif
