@@ -1,8 +1,6 @@
 /* power: factor * (shift + scale * x)^exponent, for a base that is not negative; its derivative is another
  * power. What a local response norm divides by. */
-#include "ir/grad.h"
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/activation.h"
 #include <math.h>
 
 static const AttrRow rows[] = {
@@ -47,17 +45,11 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_power = {
-    .name = "power",
-    .min_operands = 1,
-    .max_operands = 1,
-    .operand_names = (const char *const[]){"input"},
+    ACTIVATION("power"),
     .attrs = ATTR_TABLE(rows, PowerAttrs),
     .flags = OP_POINTWISE | OP_INPLACE,
-    .verify = op_need_floats,
-    .infer_shape = op_same_shape,
     .eval = eval,
     .emit = emit,
-    .lower = lower_pointwise,
     .grad = grad,
     .flops = flops,
     SAMPLES(samples),

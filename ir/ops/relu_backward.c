@@ -1,11 +1,6 @@
 /* relu_backward: the gradient of relu, dy where the result y is above zero; a NaN passes it on, as in
  * PyTorch. */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
-
-static bool verify(const OpCall *c) {
-    return op_need_floats(c) && op_need_shape_of(c, 1, 0);
-}
+#include "ir/ops/activation.h"
 
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
     (void)attrs, (void)n;
@@ -16,26 +11,14 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 
 static LVal emit(LBuild *b, const void *attrs, const LVal *in) {
     (void)attrs;
-    LVal zero = lb_const(b, lb_type(b, in[1]), 0);
+    LVal zero = activation_const(b, in[1], 0);
     LVal off = lb_op2(b, LOP_CMPLE, in[1], zero);
     return lb_select(b, off, zero, in[0]);
 }
 
-static const OpSample samples[] = {
-    {.n = 2, .operands = {TN4(3, 7, 5), TN4(3, 7, 5)}, .batch = 3},
-    {.n = 2, .operands = {TN2(17), TN2(17)}, .batch = 2},
-};
-
 const OpDesc op_relu_backward = {
-    .name = "relu_backward",
-    .min_operands = 2,
-    .max_operands = 2,
-    .operand_names = (const char *const[]){"dy", "y"},
-    .flags = OP_POINTWISE | OP_INPLACE | OP_KEEPS_ZERO | OP_INTERNAL,
-    .verify = verify,
-    .infer_shape = op_same_shape,
+    ACTIVATION_BACKWARD("relu_backward", "y"),
     .eval = eval,
     .emit = emit,
-    .lower = lower_pointwise,
-    SAMPLES(samples),
+    SAMPLES(activation_backward_samples),
 };

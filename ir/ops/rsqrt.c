@@ -1,6 +1,5 @@
 /* rsqrt: 1 / sqrt(x + eps), the scale of a batch norm. */
-#include "ir/lower/lower.h"
-#include "ir/ops/common.h"
+#include "ir/ops/activation.h"
 #include <math.h>
 
 static const AttrRow rows[] = {
@@ -29,16 +28,10 @@ static const OpSample samples[] = {
 };
 
 const OpDesc op_rsqrt = {
-    .name = "rsqrt",
-    .min_operands = 1,
-    .max_operands = 1,
-    .operand_names = (const char *const[]){"input"},
+    ACTIVATION("rsqrt"),
     .attrs = ATTR_TABLE(rows, RsqrtAttrs),
     .flags = OP_POINTWISE | OP_INPLACE,
-    .verify = op_need_floats,
-    .infer_shape = op_same_shape,
     .eval = eval,
     .emit = emit,
-    .lower = lower_pointwise,
     SAMPLES(samples),
 };
