@@ -75,7 +75,7 @@ static bool element(LoopParser *p, Stmt *s) {
 }
 
 static bool access_flags(LoopParser *p, Stmt *s) {
-    if (lex_accept(&p->lx, "stride") && !parse_range(p, 1, INT32_MAX, &s->stride))
+    if (lex_accept(&p->lx, "stride") && !parse_range(p, 1, TYPE_MAX_ELEMS, &s->stride))
         return false;
     s->nontemporal = lex_accept(&p->lx, "nontemporal");
     return true;

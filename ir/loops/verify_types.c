@@ -136,7 +136,7 @@ static bool check_access(Verify *v, const Stmt *s) {
         return verify_fault(v, s, "the buffer holds %s", dtype_name(b->dtype));
     if (b->kind == LB_REG && (s->type.lanes != b->lanes || s->stride != 1 || s->nontemporal))
         return verify_fault(v, s, "registers are read and written whole, %d lanes at a time", b->lanes);
-    if (s->stride < 1 || s->stride > INT32_MAX)
+    if (s->stride < 1 || s->stride > TYPE_MAX_ELEMS)
         return verify_fault(v, s, "the stride is out of range");
     if (s->op == LOP_LOAD && b->kind == LB_OUT)
         return verify_fault(v, s, "%%%s is an out buffer: it is written only", b->name);

@@ -226,6 +226,7 @@ Test(loops, statements_accepted) {
         "for %i = 0 to n { for %j = %i*8 to min(%i*8 + 8, 100) { %0 = load f32 %x[%j] } }",
         "for vector(4) %i = 0 to 8 { alloc reg %a: f32[1] %0 = load f32 %x[%i] store %a[0], %0 }",
         "%0 = load f32 %z[0] store %z[0], %0 prefetch %x[100], 3",
+        "alloc scratch %a: f32[100000000000] %0 = load f32x4 %a[0] stride 30000000000",
         "%0 = const f32 -nan store %y[0], %0 %1 = const f32 -inf store %y[1], %1",
         "%0 = const i64 -9223372036854775808 %1 = convert f64 %0 # comment",
     };
