@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-static const char *const algorithms[] = {"none", "direct", "product", "plain", "winograd", NULL};
+static const char *const algorithms[] = {"none", "direct", "product", "plain", "winograd", "depthwise", NULL};
 
 #define COUNT(field, most)                                                                                   \
     {.name = #field,                                                                                         \
@@ -73,6 +73,18 @@ static const char *direct_fault(const Graph *g, const Node *n) {
     if (c->ic_block && !choice_partial_fits(c, w, y))
         return "the partial sums that ic_block asks for take too much memory: choose fewer rows";
     return NULL;
+}
+
+static const char *depthwise_fault(const Graph *g, const Node *n) {
+    const Choice *c = n->choice;
+    const Type *y = &g->values.data[n->result].type;
+    if (!conv2d_is_depthwise(n->attrs, &g->values.data[n->operands[1]].type))
+        return "depthwise is for as many groups as input and output channels";
+    if (!c->block || c->vectors != 1 || c->pixels > MAX_DIRECT_TILE)
+        return intern_f(g->cx, "depthwise needs a block, vectors=1 and at most %d pixels", MAX_DIRECT_TILE);
+    return c->rows <= y->dim[2].size ? NULL
+                                     : intern_f(g->cx, "rows is %lld, but the result has %lld",
+                                                (long long)c->rows, (long long)y->dim[2].size);
 }
 
 static const char *product_fault(const Graph *g, const Node *n) {
@@ -159,13 +171,15 @@ const char *choice_fault(const Graph *g, const Node *n) {
     const Choice *c = n->choice;
     const char *why = attr_fault(g->cx, &choice_table, c);
     bool direct = c->algorithm == ALGO_DIRECT, winograd = c->algorithm == ALGO_WINOGRAD;
-    if (why || (!direct && !winograd && c->algorithm != ALGO_PRODUCT))
+    bool depthwise = c->algorithm == ALGO_DEPTHWISE;
+    if (why || (!direct && !winograd && !depthwise && c->algorithm != ALGO_PRODUCT))
         return why;
     const char *name = algorithms[c->algorithm];
     bool weight = direct && n->op == OP_conv2d_backward_weight;
     bool input = direct && n->op == OP_conv2d_backward_input;
     bool transformed = winograd && n->op == OP_conv2d_winograd;
-    if (n->op != (direct || winograd ? OP_conv2d : OP_linear) && !weight && !input && !transformed)
+    if (n->op != (direct || winograd || depthwise ? OP_conv2d : OP_linear) && !weight && !input &&
+        !transformed)
         return intern_f(g->cx, "%s is no algorithm of %s", name, op_desc(n->op)->name);
     if (n->prologue)
         return intern_f(g->cx, "%s takes no prologue", name);
@@ -179,5 +193,7 @@ const char *choice_fault(const Graph *g, const Node *n) {
         return backward_fault(g, n);
     if (winograd)
         return winograd_fault(g, n);
+    if (depthwise)
+        return depthwise_fault(g, n);
     return direct ? direct_fault(g, n) : product_fault(g, n);
 }

@@ -66,7 +66,14 @@ typedef struct Value {
 
 /* The choice of an algorithm, written by the pass `choose`, read by `layout` and `lower`.
  * Its rows are in choice.c; text: choice {algorithm=direct, vectors=2, pixels=6}. */
-typedef enum Algorithm { ALGO_NONE, ALGO_DIRECT, ALGO_PRODUCT, ALGO_PLAIN, ALGO_WINOGRAD } Algorithm;
+typedef enum Algorithm {
+    ALGO_NONE,
+    ALGO_DIRECT,
+    ALGO_PRODUCT,
+    ALGO_PLAIN,
+    ALGO_WINOGRAD,
+    ALGO_DEPTHWISE
+} Algorithm;
 typedef struct Choice {
     int32_t algorithm;
     int64_t block;    /* channel block: lanes of a vector; 0: planar */

@@ -116,6 +116,9 @@ typedef struct Conv2dAttrs {
     int64_t groups;
 } Conv2dAttrs;
 
+/* Has it as many groups as input and as output channels? */
+bool conv2d_is_depthwise(const Conv2dAttrs *a, const Type *weight);
+
 /* The gradient of conv2d's input, and so a transposed convolution: true, it is conv2d with attributes *at of
  * y, spread by the stride (`dilate`) where that is not 1, with the flipped weight (`flip_weight`); false, it
  * is conv2d_backward_input. x, w, y: input, weight and result of the convolution with attributes a. */

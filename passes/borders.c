@@ -7,21 +7,35 @@
 
 enum { BORDER_MAX = 64 }; /* wider paddings go to the plain nest */
 
-bool conv_can_be_direct(const Graph *g, const Node *n, int64_t lanes) {
+/* By what reads the input's border from memory. */
+static bool can_read_border(const Node *n, const Type *w) {
     const Conv2dAttrs *at = n->attrs;
-    const Type *w = &g->values.data[n->operands[1]].type;
     if (n->prologue || w->dtype != DT_F32)
         return false;
     for (int i = 0; i < 4; i++)
         if (at->padding.v[i] > BORDER_MAX)
             return false;
+    return true;
+}
+
+bool conv_can_be_depthwise(const Graph *g, const Node *n, int64_t lanes) {
+    const Type *w = &g->values.data[n->operands[1]].type;
+    return can_read_border(n, w) && conv2d_is_depthwise(n->attrs, w) && w->dim[0].size > lanes / 2;
+}
+
+bool conv_can_be_direct(const Graph *g, const Node *n, int64_t lanes) {
+    const Conv2dAttrs *at = n->attrs;
+    const Type *w = &g->values.data[n->operands[1]].type;
+    if (!can_read_border(n, w))
+        return false;
     return at->groups == 1 || (w->dim[1].size % lanes == 0 && (w->dim[0].size / at->groups) % lanes == 0);
 }
 
-static bool is_direct(const Graph *g, const Node *n) {
+static bool reads_border(const Graph *g, const Node *n) {
     if (n->op != OP_conv2d)
         return false;
-    return n->choice ? n->choice->algorithm == ALGO_DIRECT : conv_can_be_direct(g, n, 4);
+    return n->choice ? n->choice->algorithm == ALGO_DIRECT || n->choice->algorithm == ALGO_DEPTHWISE
+                     : conv_can_be_direct(g, n, 4) || conv_can_be_depthwise(g, n, 4);
 }
 
 bool conv_weight_can_be_direct(const Graph *g, const Node *n, int64_t lanes) {
@@ -64,7 +78,7 @@ static int border_of(const Graph *g, const Node *n, int64_t border[4]) {
         conv_winograd_border(padding, taps, n->choice->tile, &g->values.data[n->operands[0]].type, border);
         return 0;
     }
-    if (n->op == OP_conv2d && is_direct(g, n))
+    if (reads_border(g, n))
         padding = &((const Conv2dAttrs *)n->attrs)->padding;
     if (n->op == OP_conv2d_backward_weight && chosen(n, conv_weight_can_be_direct(g, n, 4)))
         padding = &((const ConvGradAttrs *)n->attrs)->conv.padding;

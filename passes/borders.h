@@ -15,6 +15,8 @@ Border *border_needs(const Graph *g);
 
 /* Can this convolution run as lower_conv_direct with channel blocks of `lanes`? */
 bool conv_can_be_direct(const Graph *g, const Node *n, int64_t lanes);
+/* As lower_conv_depthwise, and are there channels enough for its lanes? */
+bool conv_can_be_depthwise(const Graph *g, const Node *n, int64_t lanes);
 /* And its gradients, as lower_conv_weight_direct and lower_conv_direct? */
 bool conv_weight_can_be_direct(const Graph *g, const Node *n, int64_t lanes);
 bool conv_input_can_be_direct(const Graph *g, const Node *n);

@@ -98,14 +98,27 @@ static bool no_border(Border b) {
     return !b.top && !b.left && !b.bottom && !b.right;
 }
 
+/* Neighbouring pixels share inputs, which stay in registers too, as does a weight. */
+static Choice choose_depthwise(const Target *t, const Type *w, const Type *y) {
+    enum { TASKS = 16, MOST = 14 };
+    const int64_t lanes = target_lanes(t, 4), room = ((int64_t)t->vector_regs - w->dim[3].size) / 2;
+    const int64_t blocks = ceil_div(w->dim[0].size, lanes), chunks = ceil_div(TASKS, blocks);
+    Choice c = {.algorithm = ALGO_DEPTHWISE, .block = lanes, .vectors = 1};
+    c.pixels = room < 4 ? 4 : room > MOST ? MOST : room;
+    c.rows = ceil_div(y->dim[2].size, chunks < y->dim[2].size ? chunks : y->dim[2].size);
+    return c;
+}
+
 static Choice choose_conv(const Target *t, const Graph *g, const Node *n, const Border *need,
                           const bool *planar) {
     int64_t lanes = target_lanes(t, 4);
-    if (!conv_can_be_direct(g, n, lanes))
-        return (Choice){.algorithm = ALGO_PLAIN};
     const Conv2dAttrs *at = n->attrs;
     const Type *x = &g->values.data[n->operands[0]].type, *w = &g->values.data[n->operands[1]].type;
     const Type *y = &g->values.data[n->result].type;
+    if (conv_can_be_depthwise(g, n, lanes))
+        return choose_depthwise(t, w, y);
+    if (!conv_can_be_direct(g, n, lanes))
+        return (Choice){.algorithm = ALGO_PLAIN};
     Choice c = {.algorithm = ALGO_DIRECT, .block = lanes};
     if (w->dim[1].size < lanes && at->groups == 1 && planar[n->operands[0]])
         c.block = 0;

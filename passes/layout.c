@@ -160,6 +160,16 @@ static void plan_conv(Layouts *ls, const Node *n, Plan *p) {
                                    lower_padded(*type_of(ls, p->operands[2]), 0, c->vectors * ls->lanes), n);
 }
 
+static void plan_depthwise(Layouts *ls, const Node *n, Plan *p) {
+    const int64_t *pad = ((const Conv2dAttrs *)n->attrs)->padding.v;
+    const Border b = {(uint16_t)pad[0], (uint16_t)pad[1], (uint16_t)pad[2], (uint16_t)pad[3]};
+    p->blocked = true;
+    p->operands[0] = as_blocked(ls, p->operands[0], b, n);
+    for (uint32_t i = 1; i < n->n_operands - n->n_epilogue; i++)
+        p->operands[i] =
+            reordered(ls, p->operands[i], lower_padded(*type_of(ls, p->operands[i]), 0, ls->lanes), n);
+}
+
 /* The transformed weight of a conv2d; that of a flipped weight is made from the weight as it was. */
 static ValueId as_transformed(Layouts *ls, ValueId v, const Node *user) {
     const Node *def = graph_def(ls->rw.to, v);
@@ -242,6 +252,9 @@ static void plan_operands(Layouts *ls, const Node *n, Plan *p) {
             plan_conv_input(ls, n, p);
         else
             plan_conv_weight(ls, n, p);
+        done = own;
+    } else if (algorithm == ALGO_DEPTHWISE) {
+        plan_depthwise(ls, n, p);
         done = own;
     } else if (algorithm == ALGO_WINOGRAD) {
         plan_winograd(ls, n, p);

@@ -150,6 +150,27 @@ static bool direct_fits(const Fit *f) {
            extras_fit(f, 1);
 }
 
+static bool depthwise_fits(const Fit *f) {
+    const Node *n = f->n;
+    const Conv2dAttrs *at = n->attrs;
+    const Type *x = operand(f, 0);
+    if (n->choice->block != f->lanes)
+        return diag_error(
+            &f->lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
+            "depthwise was chosen for blocks of %lld channels, but the target has vectors of %lld",
+            (long long)n->choice->block, (long long)f->lanes);
+    if (!picture(f, x, true))
+        return misfit(f, n->operands[0], "blocked");
+    for (int i = 0; i < 2; i++)
+        if (x->layout.lo[2 + i] < at->padding.v[i] || x->layout.hi[2 + i] < at->padding.v[2 + i])
+            return misfit(f, n->operands[0], "with a border as wide as the padding");
+    if (!picture(f, result(f), true))
+        return misfit(f, n->result, "blocked");
+    return same_memory(f, 1, lower_padded(*operand(f, 1), 0, f->lanes)) &&
+           (own_operands(n) <= 2 || same_memory(f, 2, lower_padded(*operand(f, 2), 0, f->lanes))) &&
+           extras_fit(f, 1);
+}
+
 /* conv2d_backward_weight: dy blocked, x as the convolution read it, the result dense. */
 static bool weight_fits(const Fit *f) {
     const Node *n = f->n;
@@ -236,12 +257,17 @@ static bool product_fits(const Fit *f) {
 bool lower_choice_fits(const Lower *lw, const Node *n) {
     Fit f = {.lw = lw, .n = n, .lanes = target_lanes(lw->target, 4)};
     int32_t algorithm = n->choice ? n->choice->algorithm : ALGO_NONE;
-    f.algorithm = algorithm == ALGO_DIRECT ? "direct" : algorithm == ALGO_WINOGRAD ? "winograd" : "product";
+    f.algorithm = algorithm == ALGO_DIRECT      ? "direct"
+                  : algorithm == ALGO_WINOGRAD  ? "winograd"
+                  : algorithm == ALGO_DEPTHWISE ? "depthwise"
+                                                : "product";
     if (n->op == OP_conv2d_winograd && algorithm != ALGO_WINOGRAD)
         return diag_error(&lw->cx->diag, DIAG_NO_LOWERING, &n->loc,
                           "conv2d_winograd has no lowering without the choice winograd");
     if (algorithm == ALGO_WINOGRAD)
         return winograd_fits(&f);
+    if (algorithm == ALGO_DEPTHWISE)
+        return depthwise_fits(&f);
     if (algorithm == ALGO_DIRECT)
         return n->op == OP_conv2d                  ? direct_fits(&f)
                : n->op == OP_conv2d_backward_input ? backward_fits(&f)

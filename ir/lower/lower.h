@@ -78,10 +78,11 @@ void lower_store(LowerKernel *lk, LVal v, const Pos *pos);
 void lower_zero_border(LowerKernel *lk);
 
 /* Shared builders, one file each. */
-bool lower_pointwise(Lower *lw, const Node *n);   /* pointwise.c: sweep with any layout, broadcast */
-bool lower_permute(Lower *lw, const Node *n);     /* permute.c: dimensions in another order */
-bool lower_reorder(Lower *lw, const Node *n);     /* reorder.c: one layout to another, padding zeroed */
-bool lower_conv_direct(Lower *lw, const Node *n); /* conv_direct.c: register tiles over blocked channels */
+bool lower_pointwise(Lower *lw, const Node *n);      /* pointwise.c: sweep with any layout, broadcast */
+bool lower_permute(Lower *lw, const Node *n);        /* permute.c: dimensions in another order */
+bool lower_reorder(Lower *lw, const Node *n);        /* reorder.c: one layout to another, padding zeroed */
+bool lower_conv_direct(Lower *lw, const Node *n);    /* conv_direct.c: register tiles over blocked channels */
+bool lower_conv_depthwise(Lower *lw, const Node *n); /* conv_depthwise.c: as many groups as channels */
 /* May the picture be seen as one row of pixels? (1x1, stride 1, no padding, no border around input and
  * result) */
 bool conv_is_flat(const Conv2dAttrs *at, const Type *input, const Type *weight, const Type *out);

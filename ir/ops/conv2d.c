@@ -21,6 +21,10 @@ Window conv2d_window(const Conv2dAttrs *a, const Type *input, const Type *weight
     };
 }
 
+bool conv2d_is_depthwise(const Conv2dAttrs *a, const Type *weight) {
+    return weight->dim[1].size == 1 && weight->dim[0].size == a->groups;
+}
+
 bool conv2d_grad_verify(const OpCall *c, const int64_t *input, const int64_t *kernel, int64_t out_channels,
                         int64_t in_channels) {
     const Conv2dAttrs *a = &((const ConvGradAttrs *)c->attrs)->conv;
@@ -133,8 +137,14 @@ static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
 }
 
 static bool lower(Lower *lw, const Node *n) {
-    return n->choice && n->choice->algorithm == ALGO_DIRECT ? lower_conv_direct(lw, n)
-                                                            : lower_conv_plain(lw, n);
+    switch (n->choice ? n->choice->algorithm : ALGO_PLAIN) {
+    case ALGO_DIRECT:
+        return lower_conv_direct(lw, n);
+    case ALGO_DEPTHWISE:
+        return lower_conv_depthwise(lw, n);
+    default:
+        return lower_conv_plain(lw, n);
+    }
 }
 
 /* ---- Gradients ---- */
@@ -219,6 +229,9 @@ static const OpSample samples[] = {
      .batch = 2},
     {CONV(1, 1, 1, 1, 1, 1, 1, 1, 1), .n = 3, .operands = {TN4(16, 7, 13), T4(16, 16, 3, 3), T1(16)},
      .batch = 2},
+    {CONV(2, 2, 1, 1, 1, 1, 1, 1, 19), .n = 3, .operands = {TN4(19, 7, 10), T4(19, 1, 3, 3), T1(19)},
+     .batch = 2},
+    {CONV(1, 2, 4, 7, 4, 7, 1, 2, 16), .n = 2, .operands = {TN4(16, 5, 13), T4(16, 1, 9, 8)}, .batch = 1},
 };
 
 const OpDesc op_conv2d = {

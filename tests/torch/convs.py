@@ -54,6 +54,14 @@ def pictures(c, h, w):
     yield "repeated", nn.ReplicationPad2d((3, 1, 2, 4))
     yield "between", nn.Sequential(conv(c, 16, 1), nn.ReplicationPad2d(1), conv(16, 9, 3), nn.ReLU())
     yield "between_value", nn.Sequential(conv(c, 17, 1), nn.ConstantPad2d(1, 2.0), conv(17, 9, 3))
+    yield "depth3", conv(c, c, 3, padding=1, groups=c)
+    yield "depth_stride", conv(c, c, (3, 2), stride=2, padding=1, groups=c, bias=False)
+    yield "depth_dilated", conv(c, c, (2, 3), padding=(1, 3), dilation=(1, 3), groups=c)
+    yield "depth_wide", conv(c, c, (3, 9), stride=(1, 3), padding=(2, 7), groups=c)
+    if h > 2:
+        yield "mobile", nn.Sequential(conv(c, 21, 1, bias=False), nn.BatchNorm2d(21), nn.ReLU6(),
+                                      conv(21, 21, 5, padding=2, stride=2, groups=21, bias=False), nn.BatchNorm2d(21), nn.ReLU6(),
+                                      conv(21, 5, 1))
     back = nn.ConvTranspose2d
     yield "back1", back(c, 5, 1)
     yield "back3", back(c, 17, 3, padding=1)

@@ -141,6 +141,7 @@ Test(graph, choices) {
         "graph @g(%%x: f32[N,32,9,9]) batch 1 { %%w = param f32[32,%s,3,3] %%y = conv2d %%x, %%w {%s} choice "
         "{%s} %s : f32[N,32,7,7] return %%y as \"y\" }";
     static const char direct[] = "algorithm=direct, block=8, vectors=2, pixels=6, rows=7";
+    static const char depthwise[] = "algorithm=depthwise, block=8, vectors=1, pixels=6, rows=7";
     static const char winograd[] =
         "algorithm=winograd, block=8, vectors=2, pixels=3, rows=6, tile=4, oc_block=16";
     static const struct {
@@ -166,6 +167,16 @@ Test(graph, choices) {
          "without ic_block"},
         {"16", "groups=2", "algorithm=direct, vectors=2, pixels=6, rows=7", "", "block=0 is for one group"},
         {"32", "groups=1", "algorithm=product, vectors=2, pixels=6, rows=7", "", "no algorithm of conv2d"},
+        {"1", "groups=32", depthwise, "", NULL},
+        {"1", "groups=32", depthwise, "prologue(%x) { %0 = relu %x }", "depthwise takes no prologue"},
+        {"2", "groups=16", depthwise, "", "as many groups as input and output channels"},
+        {"1", "groups=32", "algorithm=depthwise, vectors=1, pixels=6, rows=7", "", "depthwise needs a block"},
+        {"1", "groups=32", "algorithm=depthwise, block=8, vectors=2, pixels=6, rows=7", "", "vectors=1"},
+        {"1", "groups=32", "algorithm=depthwise, block=8, vectors=1, pixels=65, rows=7", "",
+         "at most 64 pixels"},
+        {"1", "groups=32", "algorithm=depthwise, block=8, vectors=1, pixels=6, rows=8", "",
+         "the result has 7"},
+        {"1", "groups=32", "algorithm=depthwise, block=8, vectors=1, pixels=6", "", "pixels and rows"},
         {"32", "groups=1", winograd, "", NULL},
         {"32", "groups=1", winograd, "prologue(%x) { %0 = relu %x }", "winograd takes no prologue"},
         {"32", "padding=[1,1,1,1], dilation=[2,2]", winograd, "", "one group without stride and dilation"},
