@@ -28,19 +28,11 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
 
 /* ---- Elements ---- */
 
-/* How far element i of the result lies beyond element `at` of the input towards the next: from 0 to 1. */
-static LVal part_of(LBuild *b, const UpsampleLine *l, Idx i, Idx at) {
-    const LType f32 = {DT_F32, 1};
-    const LVal place = upsample_place_at(b, l, i), from = lb_index(b, f32, at);
-    const LVal part = lb_op2(b, LOP_MAX, lb_op2(b, LOP_SUB, place, from), lb_const(b, f32, 0));
-    return lb_op2(b, LOP_MIN, part, lb_const(b, f32, 1));
-}
-
 /* A table of the parts of all columns. */
 static uint32_t parts(LBuild *b, const UpsampleLine *l) {
     const uint32_t table = lb_alloc(b, LB_SCRATCH, "parts", (LType){DT_F32, 1}, l->axis.out);
     const Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), lb_c(b, l->axis.out), 1);
-    lb_store(b, table, i, part_of(b, l, i, upsample_source(b, l, i)));
+    lb_store(b, table, i, upsample_part(b, l, i, upsample_source(b, l, i)));
     lb_end(b);
     return table;
 }
@@ -169,7 +161,7 @@ static void row(Up *u) {
     u->from[0] = upsample_source(b, l, u->oh);
     if (!l->one) {
         u->from[1] = lb_min(b, lb_addc(b, u->from[0], 1), lb_c(b, l->axis.in - 1));
-        u->part = part_of(b, l, u->oh, u->from[0]);
+        u->part = upsample_part(b, l, u->oh, u->from[0]);
     }
     if (u->staged)
         stage(u);

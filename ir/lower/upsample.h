@@ -6,20 +6,20 @@
 #include "ir/lower/lower.h"
 #include "ir/ops/upsample.h"
 
-/* Rows or columns. Element i of the result begins with the input's element floor((num * i + add) / den),
- * moved to the edge where that lies outside, and takes the next one too, unless `one`. */
+/* Rows or columns. Element i of the result lies at (num * i + add) / den, moved to the edge where that is
+ * outside. It begins with the input's element below that, and takes the next one too, unless `one`. */
 typedef struct UpsampleLine {
     UpsampleAxis axis;
     int64_t num, add, den; /* num 0: everything comes from element 0 */
     bool one;              /* that element alone, which is inside */
-    int64_t margin;        /* elements that f32 may put beyond where they are by the fraction */
 } UpsampleLine;
 
 /* Of the node's operand and result, whichever is the input of the upsampling. */
 UpsampleLine upsample_line(const Node *n, const Type *in, const Type *out, int axis);
 Idx upsample_source(LBuild *b, const UpsampleLine *l, Idx i);
-/* upsample_place in f32. */
-LVal upsample_place_at(LBuild *b, const UpsampleLine *l, Idx i);
+/* How far element i lies beyond its source `at` towards the next element: from 0 to 1, of the nearest one of
+ * them, in f32. */
+LVal upsample_part(LBuild *b, const UpsampleLine *l, Idx i, Idx at);
 /* Elements [*lo, *hi) of the result: all that element `at` of the input takes part in, and where it is not
  * `one` perhaps some more, whose weight is 0. */
 void upsample_users(LBuild *b, const UpsampleLine *l, Idx at, Idx *lo, Idx *hi);

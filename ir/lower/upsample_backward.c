@@ -12,7 +12,7 @@ typedef struct Back {
     uint8_t lanes;     /* of a vector of channels; 1: of one channel */
     uint8_t row_lanes; /* of a vector of columns of dy, when lanes is 1 */
     Idx n, c, h;
-    uint32_t sum, places; /* scratch: the row; where columns of the result lie */
+    uint32_t sum, at, part; /* scratch: the row; where columns of the result lie */
 } Back;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -23,23 +23,38 @@ static Pos position(const Back *p, const Idx *coord) {
     return (Pos){.coord = coord, .lane_dim = 1, .lanes = p->lanes};
 }
 
-/* A table of where columns of the result lie. */
-static uint32_t places(LBuild *b, const UpsampleLine *l) {
-    const uint32_t table = lb_alloc(b, LB_SCRATCH, "places", (LType){DT_F32, 1}, l->axis.out);
-    const Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), lb_c(b, l->axis.out), 1);
-    lb_store(b, table, i, upsample_place_at(b, l, i));
-    lb_end(b);
-    return table;
+/* Where an element of the result lies: beyond element `at` of the input by a part of the way to the next. */
+typedef struct Place {
+    LVal at, part;
+} Place;
+
+static Place place_of(LBuild *b, const UpsampleLine *l, Idx i) {
+    const Idx at = upsample_source(b, l, i);
+    const LVal whole = lb_index(b, (LType){DT_F32, 1}, at);
+    return (Place){whole, upsample_part(b, l, i, at)};
 }
 
-/* How much element `at` has of what lies at `place`. */
-static LVal weight_of(LBuild *b, const UpsampleLine *l, LVal place, Idx at) {
+/* Tables of where columns of the result lie. */
+static void tabulate(Back *p) {
+    LBuild *b = &p->lk->b;
+    const UpsampleLine *l = &p->line[1];
     const LType f32 = {DT_F32, 1};
-    const LVal one = lb_const(b, f32, 1), zero = lb_const(b, f32, 0), to = lb_index(b, f32, at);
-    if (!l->axis.linear)
-        return lb_select(b, lb_op2(b, LOP_CMPEQ, place, to), one, zero);
-    const LVal distance = lb_op1(b, LOP_ABS, lb_op2(b, LOP_SUB, place, to));
-    return lb_op2(b, LOP_MAX, lb_op2(b, LOP_SUB, one, distance), zero);
+    p->at = lb_alloc(b, LB_SCRATCH, "at", f32, l->axis.out);
+    p->part = lb_alloc(b, LB_SCRATCH, "part", f32, l->axis.out);
+    const Idx i = lb_for(b, FOR_SERIAL, "i", lb_c(b, 0), lb_c(b, l->axis.out), 1);
+    const Place place = place_of(b, l, i);
+    lb_store(b, p->at, i, place.at);
+    lb_store(b, p->part, i, place.part);
+    lb_end(b);
+}
+
+/* How much element `at` has of what lies at `place`: 0 from the next element on. */
+static LVal weight_of(LBuild *b, Place place, Idx at) {
+    const LType f32 = {DT_F32, 1};
+    const LVal one = lb_const(b, f32, 1), to = lb_index(b, f32, at);
+    const LVal beyond = lb_op2(b, LOP_ADD, lb_op2(b, LOP_SUB, place.at, to), place.part);
+    const LVal near = lb_op2(b, LOP_SUB, one, lb_op1(b, LOP_ABS, beyond));
+    return lb_op2(b, LOP_MAX, near, lb_const(b, f32, 0));
 }
 
 /* sum + v * weight. The nearest's weights are 0 or 1, and what has none may be infinite. */
@@ -73,7 +88,7 @@ static void sum_rows(Back *p) {
     lb_store(b, p->sum, lb_mulc(b, ow, p->lanes), lb_const(b, t, 0));
     lb_end(b);
     const Idx oh = lb_for(b, FOR_SERIAL, "oh", lo, hi, 1);
-    const LVal weight = l->one ? NO_LVAL : weight_of(b, l, upsample_place_at(b, l, oh), p->h);
+    const LVal weight = l->one ? NO_LVAL : weight_of(b, place_of(b, l, oh), p->h);
     ow = open_columns(p);
     const Idx coord[4] = {p->n, p->c, oh, ow}, at = lb_mulc(b, ow, p->lanes);
     const Pos pos = position(p, coord);
@@ -95,8 +110,11 @@ static void columns(Back *p) {
     const Idx ow = lb_for(b, FOR_SERIAL, "ow", lo, hi, 1);
     const LVal v = lb_load(b, t, p->sum, lb_mulc(b, ow, p->lanes));
     LVal weight = NO_LVAL;
-    if (!l->one)
-        weight = weight_of(b, l, lb_load(b, (LType){DT_F32, 1}, p->places, ow), w);
+    if (!l->one) {
+        const LVal at = lb_load(b, (LType){DT_F32, 1}, p->at, ow);
+        const LVal part = lb_load(b, (LType){DT_F32, 1}, p->part, ow);
+        weight = weight_of(b, (Place){at, part}, w);
+    }
     lb_store(b, acc, first, add(b, l, lb_load(b, t, acc, first), v, weight));
     lb_end(b);
     const Idx coord[4] = {p->n, p->c, p->h, w};
@@ -120,7 +138,7 @@ static void tasks(Back *p, int64_t first, int64_t steps, uint8_t lanes) {
     p->c = lb_addc(b, lb_mulc(b, lb_modc(b, channels, steps), lanes), first);
     p->sum = lb_alloc(b, LB_SCRATCH, "sum", (LType){p->lk->out->dtype, 1}, width * lanes);
     if (!p->line[1].one)
-        p->places = places(b, &p->line[1]);
+        tabulate(p);
     p->h = lb_for(b, FOR_SERIAL, "h", top, lb_min(b, lb_addc(b, top, rows), lb_c(b, height)), 1);
     sum_rows(p);
     columns(p);

@@ -1,13 +1,9 @@
-/* Where upsampling reads: places in f32 as PyTorch has them, and fractions that give the same elements as
- * index expressions. */
+/* Where upsampling reads: fractions as index expressions, which give elements and how far from them. Nearest
+ * elements are those that PyTorch computes in f32: where no fraction gives just these, f32 decides. */
 #include "ir/lower/upsample.h"
 #include <math.h>
 
 enum { CHECKED = 1 << 20 }; /* elements that are tried one by one */
-
-static int64_t floor_div(int64_t a, int64_t b) {
-    return a / b - (a % b < 0);
-}
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
     return b ? greatest_divisor(b, a % b) : a;
@@ -15,7 +11,7 @@ static int64_t greatest_divisor(int64_t a, int64_t b) {
 
 /* The scale as it is in f32: num / den, where den is a power of two. */
 static void binary_scale(UpsampleLine *l) {
-    double num = (double)l->axis.scale;
+    double num = l->axis.scale;
     l->den = 1;
     for (; num != floor(num); num *= 2)
         l->den *= 2;
@@ -32,10 +28,14 @@ static bool is_nearest(const UpsampleLine *l) {
     return true;
 }
 
-static void nearest_line(UpsampleLine *l) {
+static void sizes_ratio(UpsampleLine *l) {
     const int64_t divisor = greatest_divisor(l->axis.in, l->axis.out);
     l->num = l->axis.in / divisor;
     l->den = l->axis.out / divisor;
+}
+
+static void nearest_line(UpsampleLine *l) {
+    sizes_ratio(l);
     l->one = is_nearest(l);
     if (l->one)
         return;
@@ -51,32 +51,14 @@ static void linear_line(UpsampleLine *l) {
         l->num = l->axis.out > 1 ? l->axis.in - 1 : 0;
         l->den = l->axis.out > 1 ? l->axis.out - 1 : 1;
     } else {
-        binary_scale(l);
+        if (l->axis.by_sizes)
+            sizes_ratio(l);
+        else
+            binary_scale(l);
         l->add = l->num - l->den; /* (2i + 1) * num / (2 * den) - 1/2 */
         l->num *= 2;
         l->den *= 2;
     }
-}
-
-/* The first and the last element of the result, by the fraction, that `at` takes part in. */
-static void users_of(const UpsampleLine *l, int64_t at, int64_t *first, int64_t *last) {
-    *first = floor_div((at - 1) * l->den - l->add, l->num) + 1;
-    *last = floor_div((at + 1) * l->den - l->add + l->num - 1, l->num) - 1;
-}
-
-/* Does f32 round no element to another side? */
-static bool is_tight(const UpsampleLine *l) {
-    if (l->axis.out > CHECKED)
-        return false;
-    for (int64_t i = 0; i < l->axis.out; i++) {
-        const float place = upsample_place(&l->axis, i);
-        int64_t first, last, ignored;
-        users_of(l, (int64_t)ceilf(place), &first, &ignored);
-        users_of(l, (int64_t)place, &ignored, &last);
-        if (i < first || i > last)
-            return false;
-    }
-    return true;
 }
 
 UpsampleLine upsample_line(const Node *n, const Type *in, const Type *out, int axis) {
@@ -87,32 +69,40 @@ UpsampleLine upsample_line(const Node *n, const Type *in, const Type *out, int a
         linear_line(&l);
     else
         nearest_line(&l);
-    l.margin = l.one || !l.num || is_tight(&l) ? 0 : 1;
     return l;
 }
 
-static Idx on_line(LBuild *b, Idx i, int64_t num, int64_t add, int64_t den) {
-    return lb_divc(b, lb_addc(b, lb_mulc(b, i, num), add), den);
+/* ---- Index expressions ---- */
+
+static Idx times(LBuild *b, Idx i, int64_t num, int64_t add) {
+    return lb_addc(b, lb_mulc(b, i, num), add);
+}
+
+static Idx clamp(LBuild *b, Idx x, int64_t hi) {
+    return lb_max(b, lb_c(b, 0), lb_min(b, x, lb_c(b, hi)));
 }
 
 Idx upsample_source(LBuild *b, const UpsampleLine *l, Idx i) {
-    const Idx at = on_line(b, i, l->num, l->add, l->den);
-    return l->one ? at : lb_max(b, lb_c(b, 0), lb_min(b, at, lb_c(b, l->axis.in - 1)));
+    const Idx at = lb_divc(b, times(b, i, l->num, l->add), l->den);
+    return l->one ? at : clamp(b, at, l->axis.in - 1);
 }
 
-LVal upsample_place_at(LBuild *b, const UpsampleLine *l, Idx i) {
+/* The element that PyTorch takes is the source or the next one. */
+static LVal nearest_part(LBuild *b, const UpsampleLine *l, Idx i, Idx at) {
     const LType f32 = {DT_F32, 1};
-    LVal at = lb_index(b, f32, i);
-    const LVal scale = lb_const(b, f32, (double)l->axis.scale), half = lb_const(b, f32, 0.5);
-    const bool centers = l->axis.linear && !l->axis.align_corners;
-    if (centers)
-        at = lb_op2(b, LOP_ADD, at, half);
-    at = lb_op2(b, LOP_MUL, at, scale);
-    if (centers)
-        at = lb_op2(b, LOP_MAX, lb_op2(b, LOP_SUB, at, half), lb_const(b, f32, 0));
-    else if (!l->axis.linear)
-        at = lb_op1(b, LOP_FLOOR, at);
-    return lb_op2(b, LOP_MIN, at, lb_const(b, f32, (double)(float)(l->axis.in - 1)));
+    const LVal to = lb_index(b, f32, i), from = lb_index(b, f32, at);
+    const LVal place = lb_op1(b, LOP_FLOOR, lb_op2(b, LOP_MUL, to, lb_const(b, f32, l->axis.scale)));
+    const LVal inside = lb_op2(b, LOP_MIN, place, lb_const(b, f32, (double)(l->axis.in - 1)));
+    return lb_op2(b, LOP_SUB, inside, from);
+}
+
+LVal upsample_part(LBuild *b, const UpsampleLine *l, Idx i, Idx at) {
+    const LType f32 = {DT_F32, 1};
+    if (!l->axis.linear)
+        return nearest_part(b, l, i, at);
+    const Idx place = clamp(b, times(b, i, l->num, l->add), (l->axis.in - 1) * l->den);
+    const LVal beyond = lb_index(b, f32, lb_sub(b, place, lb_mulc(b, at, l->den)));
+    return lb_op2(b, LOP_MUL, beyond, lb_const(b, f32, 1 / (double)l->den));
 }
 
 void upsample_users(LBuild *b, const UpsampleLine *l, Idx at, Idx *lo, Idx *hi) {
@@ -121,14 +111,15 @@ void upsample_users(LBuild *b, const UpsampleLine *l, Idx at, Idx *lo, Idx *hi) 
     *hi = all;
     if (!l->num)
         return;
-    /* the first i with num * i >= limit is floor((limit + num - 1) / num) */
+    /* the first i with num * i >= limit is floor((limit + num - 1) / num), and with > floor(limit / num) + 1
+     */
     const int64_t up = l->num - 1;
     if (l->one) {
-        *lo = on_line(b, at, l->den, up, l->num);
-        *hi = on_line(b, lb_addc(b, at, 1), l->den, up, l->num);
+        *lo = lb_divc(b, times(b, at, l->den, up), l->num);
+        *hi = lb_divc(b, times(b, at, l->den, l->den + up), l->num);
     } else {
-        *lo = lb_addc(b, on_line(b, at, l->den, -l->den - l->add, l->num), 1 - l->margin);
-        *hi = lb_addc(b, on_line(b, at, l->den, l->den - l->add + up, l->num), l->margin);
+        *lo = lb_addc(b, lb_divc(b, times(b, at, l->den, -l->den - l->add), l->num), 1);
+        *hi = lb_divc(b, times(b, at, l->den, l->den - l->add + up), l->num);
         *lo = lb_max(b, none, *lo);
     }
     *hi = lb_min(b, all, *hi);

@@ -5,23 +5,27 @@
 static const char *const axis_names[2] = {"height", "width"};
 
 UpsampleAxis upsample_axis(const UpsampleAttrs *a, bool linear, int64_t in, int64_t out, int axis) {
+    const double given = a->scales[axis];
     UpsampleAxis x = {.in = in, .out = out, .linear = linear, .align_corners = linear && a->align_corners};
+    x.by_sizes = linear && (x.align_corners || given == 0 || given * (double)in == (double)out);
     if (x.align_corners)
-        x.scale = out > 1 ? (float)(in - 1) / (float)(out - 1) : 0;
+        x.scale = out > 1 ? (double)(in - 1) / (double)(out - 1) : 0;
+    else if (x.by_sizes)
+        x.scale = (double)in / (double)out;
     else
-        x.scale = a->scales[axis] > 0 ? (float)(1 / a->scales[axis]) : (float)in / (float)out;
+        x.scale = (double)(given > 0 ? (float)(1 / given) : (float)in / (float)out);
     return x;
 }
 
-float upsample_place(const UpsampleAxis *x, int64_t i) {
-    const float last = (float)(x->in - 1);
+double upsample_place(const UpsampleAxis *x, int64_t i) {
+    const double last = (double)(x->in - 1);
     if (!x->linear)
-        return fminf(floorf((float)i * x->scale), last);
+        return fmin((double)floorf((float)i * (float)x->scale), last);
     if (x->in == x->out)
-        return (float)i;
+        return (double)i;
     if (x->align_corners)
-        return fminf((float)i * x->scale, last);
-    return fminf(fmaxf(x->scale * ((float)i + 0.5F) - 0.5F, 0), last);
+        return fmin((double)i * x->scale, last);
+    return fmin(fmax(x->scale * ((double)i + 0.5) - 0.5, 0), last);
 }
 
 /* The result's extent is the one that the scale makes of the input's. */
@@ -72,9 +76,9 @@ typedef struct Taps {
 } Taps;
 
 static Taps taps_of(const UpsampleAxis *x, int64_t i) {
-    const float place = upsample_place(x, i);
+    const double place = upsample_place(x, i);
     const int64_t at = (int64_t)place;
-    const double beyond = (double)(place - (float)at);
+    const double beyond = place - (double)at;
     return (Taps){{at, at + 1 < x->in ? at + 1 : at}, {1 - beyond, beyond}};
 }
 

@@ -18,13 +18,15 @@
 typedef struct UpsampleAxis {
     int64_t in, out;
     bool linear, align_corners;
-    float scale; /* elements of the input to a step of the result, in f32 as PyTorch has it */
+    bool by_sizes; /* linear: the scale is the sizes' ratio; else it is rounded to f32 as in PyTorch */
+    double scale;  /* elements of the input to a step of the result */
 } UpsampleAxis;
 
 UpsampleAxis upsample_axis(const UpsampleAttrs *a, bool linear, int64_t in, int64_t out, int axis);
 /* Where element i of the result lies among those of the input, from 0 to in - 1, by the formulas of PyTorch's
- * UpSample.h in f32. Linear: between the elements next to it. Nearest: a whole number. */
-float upsample_place(const UpsampleAxis *x, int64_t i);
+ * UpSample.h. Linear: between the elements next to it. Nearest: a whole number, computed in f32, which
+ * decides which one it is. */
+double upsample_place(const UpsampleAxis *x, int64_t i);
 
 /* Verify, shapes and meaning. Of the gradients `size` is the input's, and operand 0 as large as the result.
  */

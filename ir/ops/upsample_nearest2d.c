@@ -29,7 +29,11 @@ static bool repeats(const UpsampleAttrs *a, const Type *x, int axis, int64_t *ti
 static bool grad(Grad *gr, const Node *n, ValueId dy) {
     const Type *x = &gr->g->values.data[n->operands[0]].type;
     const UpsampleAttrs *a = n->attrs;
-    Pool2dAttrs pool = {.kernel_size.n = 2, .padding.n = 4, .dilation = {2, {1, 1}}, .divisor_override = 1};
+    Pool2dAttrs pool = {.kernel_size.n = 2,
+                        .padding.n = 4,
+                        .dilation = {2, {1, 1}},
+                        .count_include_pad = true,
+                        .divisor_override = 1};
     if (repeats(a, x, 0, &pool.kernel_size.v[0]) && repeats(a, x, 1, &pool.kernel_size.v[1])) {
         pool.stride = pool.kernel_size;
         return grad_add(gr, n, 0, grad_node(gr, n, OP_avg_pool2d, &dy, 1, &pool, "grad_input"));

@@ -38,6 +38,7 @@ if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
       "upsample 1"
       "upsample 2"
       "upsample 3"
+      "upsample bits"
       "shapes slices joins views 7 17x5 3x7x5"
       "shapes slices joins views 17x5x6 3x1x4x5"
       "shapes lines 17x5 3x8"

@@ -4,6 +4,7 @@ input and behind a convolution, and the gradient, which the weight of a layer in
 number of threads.
 
     upsample.py DIMENSIONS
+    upsample.py bits
 """
 
 import os
@@ -108,6 +109,24 @@ class Between(nn.Module):
         return y
 
 
+def same_bits(directory, base, x, label):
+    model = compiled(directory, os.path.basename(base) + "_threads",
+                     [base + ".json", "--weights", base + ".safetensors", "--batch", "3"])
+    results = [model.infer(3, [export_torch.tensor_bytes(x)], threads) for threads in (1, 2, 5)]
+    same = all(bytes(a) == bytes(b) for r in results for a, b in zip(r, results[0]))
+    check(same, label + ": threads change the result")
+
+
+def same_gradient_bits(net, model, x, label):
+    target, states = torch.randn(3, CLASSES), []
+    for threads in (1, 2, 5):
+        set_state(model, net)
+        model.zero_grad()
+        model.call("backward", 3, [as_bytes(x)], [as_bytes(target)], threads=threads)
+        states.append([bytes(model.get(native.GRAD, name)) for name in model.names(native.GRAD)])
+    check(all(s == states[0] for s in states), label + ": threads change the gradient")
+
+
 def forward(directory, d, c, sizes, able):
     net, base = All(d, c, sizes).eval(), os.path.join(directory, "all_%d_%d_%d" % (d, c, sizes[-1]))
     x = torch.randn(3, c, *sizes)
@@ -118,9 +137,7 @@ def forward(directory, d, c, sizes, able):
         label = "%dd, %d x %s, %s" % (d, c, sizes, cpu)
         compare_layers(base, x, want, 3, cpu, label + ", batch 3")
         compare_layers(base, x[:1], {k: v[:1] for k, v in want.items()}, 1, cpu, label + ", batch 1")
-    model = compiled(directory, "threads_%d_%d_%d" % (d, c, sizes[-1]), [base + ".json", "--weights", base + ".safetensors", "--batch", "3"])
-    results = [model.infer(3, [export_torch.tensor_bytes(x)], threads) for threads in (1, 2, 5)]
-    check(all(bytes(a) == bytes(b) for r in results for a, b in zip(r, results[0])), label + ": threads change the result")
+    same_bits(directory, base, x, "%dd, %d x %s" % (d, c, sizes))
 
 
 def backward(directory, d, c, sizes, cpu):
@@ -129,19 +146,30 @@ def backward(directory, d, c, sizes, cpu):
     model = training(directory, "grad_%d_%d_%d" % (d, c, sizes[-1]), net, x[:1], recipe, cpu)
     for n in (3, 1):
         compare_gradients(net, model, x[:n], "%dd, %d x %s, %s, batch %d" % (d, c, sizes, cpu, n))
-    target, states = torch.randn(3, CLASSES), []
-    for threads in (1, 2, 5):
-        set_state(model, net)
-        model.zero_grad()
-        model.call("backward", 3, [as_bytes(x)], [as_bytes(target)], threads=threads)
-        states.append([bytes(model.get(native.GRAD, name)) for name in model.names(native.GRAD)])
-    check(all(s == states[0] for s in states), "%dd, %d x %s: threads change the gradient" % (d, c, sizes))
+    same_gradient_bits(net, model, x, "%dd, %d x %s" % (d, c, sizes))
+
+
+def large(directory):
+    """Planes that are cut into many tasks."""
+    net = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(3, 20, 1), nn.Upsample(scale_factor=1.5),
+                        nn.Conv2d(20, 18, 1), nn.PixelShuffle(3), nn.Upsample((150, 131), mode="bilinear", align_corners=True),
+                        nn.Upsample(scale_factor=2), nn.AvgPool2d(25), nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten())
+    base, x = os.path.join(directory, "large"), torch.randn(3, 3, 41, 37)
+    export_torch.export(net, x, base)
+    compare_layers(base, x, {"output": net(x).detach()}, 3, "native", "large")
+    same_bits(directory, base, x, "large")
+    model = training(directory, "large_grad", net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3})
+    compare_gradients(net, model, x, "large")
+    same_gradient_bits(net, model, x, "large")
 
 
 def main():
-    d, able = int(sys.argv[1]), cpus()
-    torch.manual_seed(d)
+    torch.manual_seed(1)
     with workplace() as directory:
+        if sys.argv[1] == "bits":
+            large(directory)
+            return
+        d, able = int(sys.argv[1]), cpus()
         for c, sizes in ((2, (1, 1, 7)), (3, (3, 5, 19)), (17, (2, 7, 5))):
             forward(directory, d, c, sizes[-d:], able)
             backward(directory, d, c, sizes[-d:], able[-1])
