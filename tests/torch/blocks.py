@@ -4,6 +4,7 @@ ShuffleNet, Inception and MobileNetV2. Inference for this machine and for every 
 the same bits, and each image the same bits alone and in a batch; then training steps, as training.py takes them.
 
     blocks.py NET [STEPS]
+    blocks.py torchvision NET...    whole networks of torchvision, exported: what they give, and every value on the way
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 import training as steps
@@ -179,6 +181,15 @@ def inference(directory, name, module, shape):
             check(torch.equal(run(model, x[i : i + 1]), got[i : i + 1]), "%s, %s: image %d alone differs" % (name, cpu, i))
 
 
+def whole(directory, name):
+    maker = getattr(torchvision.models, name)
+    more = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    module, base = randomise(maker(**more), 4, keep=True), os.path.join(directory, name)
+    export_torch.export(module, torch.rand(2, 3, 64, 64), base)
+    text = cnnc("verify", base + ".json", "--batch", "2", "--input", base + ".input.npy", "--expect", base + ".output.npy")
+    print("%s: %s" % (name, text.strip().split("\n")[-1]))
+
+
 def same_bits(model, module, data, name):
     """The state after all steps, whatever the number of threads."""
     results = []
@@ -202,6 +213,11 @@ def trained(directory, name, module, shape, count):
 
 
 def main():
+    if sys.argv[1] == "torchvision":
+        for name in sys.argv[2:]:
+            with workplace() as directory:
+                whole(directory, name)
+        return
     name, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 8
     make, shape, make_trained = NETS[name]
     torch.manual_seed(3)
