@@ -27,7 +27,7 @@ static bool is_identity(const Graph *g, const Node *n, const Type *in) {
     case OP_avg_pool2d: {
         const Pool2dAttrs *a = n->attrs;
         return all_equal(&a->kernel_size, 1) && all_equal(&a->stride, 1) && all_equal(&a->padding, 0) &&
-               type_equal(in, out);
+               a->divisor_override <= 1 && type_equal(in, out);
     }
     default:
         return false;

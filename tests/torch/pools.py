@@ -35,6 +35,8 @@ def cases(d, sizes):
     if d > 1:
         yield "avg_divisor", layer("AvgPool")(k, 2, half, divisor_override=5)
         yield "avg_divisor1", layer("AvgPool")(1, 2, divisor_override=3)
+        yield "avg_divides", layer("AvgPool")(1, 1, divisor_override=3)
+        yield "avg_flat", layer("AvgPool")((1, *k[1:]), 1, divisor_override=3)
     for name in ("AdaptiveMaxPool", "AdaptiveAvgPool"):
         yield name + "_one", layer(name)(1)
         yield name + "_own", layer(name)(2 if d == 1 else (2, None, 3)[:d])
