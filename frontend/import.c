@@ -24,9 +24,9 @@ bool check_classes(const Graph *g, const Loc *loc) {
         return true;
     StrBuf sb = sb_new(&g->cx->arena);
     type_print(&sb, t);
-    diag_error(&g->cx->diag, DIAG_CLASS_COUNT, loc,
-               "there are %u classes, but the first output has %lld features", g->n_classes,
-               (long long)features);
+    diag_error(
+        &g->cx->diag, DIAG_CLASS_COUNT, loc, "there %s %u class%s, but the first output has %lld features",
+        g->n_classes == 1 ? "is" : "are", g->n_classes, g->n_classes == 1 ? "" : "es", (long long)features);
     return diag_hint(&g->cx->diag, "it is \"%s\", %s", o->name, sb_str(&sb));
 }
 

@@ -18,7 +18,29 @@ typedef struct LayerDraft {
     Loc loc;
 } LayerDraft;
 
-/* The error, with the nearest type; where none is near, the list of them, once. */
+/* What other frameworks, and PyTorch's functions, call layers: near to no type of that meaning. */
+static const char *const other_names[][2] = {
+    {"Cat", "Concat"},
+    {"Chunk", "Split"},
+    {"Concatenate", "Concat"},
+    {"Deconvolution", "ConvTranspose2d"},
+    {"Dense", "Linear"},
+    {"Gemm", "Linear"},
+    {"GlobalAveragePool", "AdaptiveAvgPool2d"},
+    {"Interpolate", "Upsample"},
+    {"Resize", "Upsample"},
+    {"Swish", "SiLU"},
+    {"Transpose", "Permute"},
+};
+
+static const char *meant_type(const char *type, const char *const *names, uint32_t n) {
+    for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
+        if (!strcmp(type, other_names[i][0]))
+            return other_names[i][1];
+    return diag_nearest(type, names, n);
+}
+
+/* The error, with the type that is meant; where none is near, the list of them, once. */
 static void unknown_type(ModelImport *m, const char *type, const Loc *loc) {
     Diag *d = &m->cx->diag;
     const char **names = NEW_ARRAY(&m->cx->arena, const char *, layer_count), *near = NULL;
@@ -29,7 +51,7 @@ static void unknown_type(ModelImport *m, const char *type, const Loc *loc) {
         diag_error(d, DIAG_UNKNOWN_LAYER, loc, "PyTorch's %s is not supported by this version", type);
     } else {
         diag_error(d, DIAG_UNKNOWN_LAYER, loc, "there is no layer type \"%s\"", type);
-        near = diag_nearest(type, names, n);
+        near = meant_type(type, names, n);
     }
     if (near) {
         diag_hint(d, "did you mean \"%s\"?", near);
