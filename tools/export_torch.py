@@ -19,6 +19,7 @@ import importlib
 import json
 import operator
 import os
+import re
 import struct
 import sys
 import unittest.mock
@@ -224,6 +225,10 @@ def layer_of_module(module):
         raise ExportError("%s with a negative padding is not supported" % kind.__name__)
     if layer["type"] == "Upsample" and module.mode not in UPSAMPLINGS:
         raise ExportError("Upsample with mode %s is not supported; %s are" % (module.mode, ", ".join(UPSAMPLINGS)))
+    if kind in (*CONSTANT_PADS, Pad) and isinstance(module.value, bool):
+        raise ExportError("%s with the value %s; give a number" % (kind.__name__, module.value))
+    if kind in BATCH_NORMS and module.momentum is None:
+        raise ExportError("%s with momentum None, a cumulative average, is not supported" % kind.__name__)
     if kind in BATCH_NORMS and not module.track_running_stats:
         raise ExportError("%s without running statistics is not supported" % kind.__name__)
     if kind is nn.InstanceNorm2d and module.track_running_stats:
@@ -235,6 +240,21 @@ def layer_of_module(module):
     if getattr(module, "return_indices", False):
         raise ExportError("%s with return_indices is not supported" % kind.__name__)
     return layer
+
+
+def check_rank(module, rank):
+    """What a layer does not do to a value of this many dimensions, the batch counted."""
+    kind = type(module)
+    if kind in (nn.Softmax, nn.LogSoftmax) and module.dim is None:
+        raise ExportError("%s wants an explicit dim" % kind.__name__)
+    if kind in (nn.Softmax, nn.LogSoftmax) and module.dim % rank == 0:
+        raise ExportError("a %s over the batch; give it another dimension" % kind.__name__)
+    if kind is Pad and len(module.pad) >= 2 * rank:
+        raise ExportError("a padding of the batch is not supported")
+    if kind is Pad and len(module.pad) > 6:
+        raise ExportError("a padding of %d dimensions; three at most are" % (len(module.pad) // 2))
+    if kind in (nn.PixelShuffle, nn.PixelUnshuffle) and rank != 4:
+        raise ExportError("%s of %d dimensions; it wants 4 (batch, channels, height, width)" % (kind.__name__, rank))
 
 
 def call(function_of_args):
@@ -256,8 +276,8 @@ def avg_pool(kind):
 
 
 def softmax(kind):
-    def make(x, dim=None, **kwargs):
-        if dim is None or kwargs.get("dtype") is not None:
+    def make(x, dim=None, dtype=None, _stacklevel=3):
+        if dim is None or dtype is not None:
             raise ExportError("softmax wants an explicit dim and no dtype")
         return kind(dim)
     return make
@@ -269,7 +289,7 @@ def activation(kind):
 
 
 def pad(input, pad, mode="constant", value=None):
-    return Pad(pad, mode, value or 0.0)
+    return Pad(pad, mode, 0.0 if value is None else value)
 
 
 def dropout(kind):
@@ -279,6 +299,8 @@ def dropout(kind):
         return kind(p)
     return make
 
+
+DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 
 # Functions and tensor methods that stand for a module. A method has its name, a function itself, as the key.
 FUNCTIONS = {}
@@ -351,11 +373,15 @@ MOST_PARTS = 12  # in a list of extents of a Split
 # ---------------------------------------------------------------- the graph
 
 
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which PyTorch takes for its own
+
+
 def operands(node):
     """The arguments of a call, with those that PyTorch names input and other in their places, and with the numbers that
     the example gave where they were computed, from x.size(1) say."""
     known = lambda n: n.meta.get("value", n)
-    args, kwargs = fx.node.map_arg(node.args, known), dict(fx.node.map_arg(node.kwargs, known))
+    args, kwargs = fx.node.map_arg(node.args, known), fx.node.map_arg(node.kwargs, known)
+    kwargs = {NUMPY_NAMES.get(k, k): v for k, v in kwargs.items()}
     return [*args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)], kwargs
 
 
@@ -371,12 +397,69 @@ def picked(index, dim, size):
     return [{"type": "Slice", "dim": dim, "start": start, "end": end, **({} if step == 1 else {"step": step})}]
 
 
+def tensors_of(value):
+    """The tensors in the result of a node: one, or the parts of a split."""
+    return [v for v in (value if isinstance(value, (tuple, list)) else [value]) if isinstance(v, torch.Tensor)]
+
+
+def storage_of(t):
+    return (t.untyped_storage() if hasattr(t, "untyped_storage") else t.storage()).data_ptr()
+
+
+def place_of(t):
+    """Where in its storage a tensor has its elements."""
+    return t.storage_offset(), tuple(t.shape), t.stride()
+
+
+def overlap(these, those):
+    """Have two lists of places of one storage an element in common?"""
+    ends = [at + sum((d - 1) * s for d, s in zip(dims, strides)) + 1 for at, dims, strides in (*these, *those)]
+    marks = torch.zeros(max(ends, default=0), dtype=torch.bool)
+    for at, dims, strides in these:
+        marks.as_strided(dims, strides, at).fill_(True)
+    return any(bool(marks.as_strided(dims, strides, at).any()) for at, dims, strides in those)
+
+
+def is_dropout(node, module):
+    made = module.get_submodule(node.target) if node.op == "call_module" else node.target
+    return isinstance(made, nn.modules.dropout._DropoutNd) or made in DROPOUTS
+
+
+def is_inplace(node, module):
+    """Is the argument `inplace` given? A dropout's changes nothing in the example's run."""
+    made = module.get_submodule(node.target) if node.op == "call_module" else None
+    return bool(getattr(made, "inplace", False) or node.kwargs.get("inplace"))
+
+
 class Shapes(fx.Interpreter):
-    """Runs the example through the traced graph and notes every shape and number; `fault` says where PyTorch stopped, and why."""
+    """Runs the example through the traced graph and notes every shape and number, and for every value the memory that it
+    is in; `fault` says where PyTorch stopped, and why."""
 
     fault = None
 
+    def memory(self, n, value):
+        """Of a value: `owner` is the node that made the storage, `twin` the first with this very tensor, such as what
+        went into an Identity. A dropout's is its own, as in training."""
+        found = tensors_of(value)
+        n.meta.update(owner=n, twin=n, places=[place_of(t) for t in found])
+        for i in n.all_input_nodes:
+            known = tensors_of(self.env[i])
+            if found and known and storage_of(known[0]) == storage_of(found[0]):
+                n.meta["owner"] = i.meta["owner"]
+                alike = isinstance(value, torch.Tensor) and i.meta["places"] == n.meta["places"]
+                if alike and (n.meta["changes"] or not is_dropout(n, self.module)):
+                    n.meta["twin"] = i.meta["twin"]
+                return
+
     def run_node(self, n):
+        read = [t for i in n.all_input_nodes for t in tensors_of(self.env[i])]
+        versions = [t._version for t in read]
+        value = self.run_and_note(n)
+        n.meta["changes"] = versions != [t._version for t in read] or is_inplace(n, self.module)
+        self.memory(n, value)
+        return value
+
+    def run_and_note(self, n):
         try:
             value = super().run_node(n)
         except Exception as e:
@@ -392,12 +475,45 @@ class Shapes(fx.Interpreter):
         return value
 
 
+class Changes:
+    """What in-place operations do to the values of a graph. A model's values never change: a later reader of the changed
+    tensor gets the result of the operation; one that would see the change through another view is a fault."""
+
+    def __init__(self):
+        self.values = {}  # node that made a storage -> the nodes so far with a value in it
+        self.latest = {}  # node -> the last that changed its value
+        self.stale = {}  # node -> the one that changed its elements through another view
+
+    def rewire(self, node):
+        for read in node.all_input_nodes:
+            if read in self.stale and "value" not in node.meta:
+                by = self.stale[read]
+                raise ExportError("reads %s, whose elements %s changed in place through another view; use the out-of-place "
+                                  "form of %s" % (read.name, by.name, by.name))
+            if read in self.latest:
+                node.replace_input_with(read, self.latest[read])
+
+    def note(self, node):
+        members = self.values.setdefault(node.meta["owner"], [])
+        if node.meta["changes"]:
+            changed = node.all_input_nodes[0]
+            if changed.meta["owner"].op == "get_attr":
+                raise ExportError("it changes the tensor %s; a model keeps no state" % changed.meta["owner"].target)
+            for member in members:
+                if member.meta["twin"] is changed.meta["twin"]:
+                    self.latest[member] = node
+                elif overlap(changed.meta["places"], member.meta["places"]):
+                    self.stale[member] = node
+        members.append(node)
+
+
 class Exporter:
     """Walks the traced graph once; every fault is kept, so that one run names them all."""
 
     def __init__(self, module):
         self.module = module
         self.layers, self.names, self.faults = [], {}, []
+        self.changes = Changes()
         self.used = set()  # names given to layers and inputs
         self.paths = {path for path, _ in module.named_modules()}  # names that are kept for modules
         self.parts = {}  # fx node of several values -> their names
@@ -439,6 +555,11 @@ class Exporter:
     def shape(self, node):
         return node.meta.get("shape")
 
+    def emit_module(self, node, module, name, x):
+        layer = layer_of_module(module)
+        check_rank(module, len(self.shape(x)))
+        self.emit(node, layer, name, [x])
+
     def call_module(self, node):
         path, module = node.target, self.module.get_submodule(node.target)
         args, _ = operands(node)
@@ -447,13 +568,13 @@ class Exporter:
             return
         if module.state_dict() and self.owners.setdefault(path, node) is not node:
             raise ExportError("the module is used twice; layers that share weights are not supported")
-        self.emit(node, layer_of_module(module), path, args[:1])
+        self.emit_module(node, module, path, *args[:1])
 
     def call_function(self, node):
         target, (args, kwargs) = node.target, operands(node)
         what = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         try:
-            if target in ADDS:
+            if target in ADDS and self.shape(node) is not None:
                 self.add(node, *args, **kwargs)
             elif target in ARITHMETIC and self.shape(node) is not None:
                 self.arithmetic(node, ARITHMETIC[target], *args, **kwargs)
@@ -462,12 +583,14 @@ class Exporter:
             elif target in REDUCTIONS:
                 self.reduce(node, REDUCTIONS[target], *args, **kwargs)
             elif target in FUNCTIONS:
-                self.emit(node, layer_of_module(FUNCTIONS[target](args, kwargs)), node.name, args[:1])
+                self.emit_module(node, FUNCTIONS[target](args, kwargs), node.name, *args[:1])
             elif self.shape(node) is not None or "parts" in node.meta:
                 raise ExportError("the operation %s is not supported" % what)
             # What is left makes no tensor: x.size(0), x.shape[0]. A reshape that uses it is judged by its shape.
         except TypeError as e:
-            raise ExportError("these arguments of %s are not supported: %s" % (what, e)) from e
+            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(e))
+            which = "the argument %s of %s is" % (unknown[1], what) if unknown else "these arguments of %s are" % what
+            raise ExportError(which + " not supported") from e
 
     call_method = call_function
 
@@ -482,8 +605,12 @@ class Exporter:
             raise ExportError("an addition of different shapes, %s and %s" % (self.shape(a), self.shape(b)))
         self.emit(node, {"type": "Add"}, node.name, [a, b])
 
-    def arithmetic(self, node, kind, a, b):
+    def arithmetic(self, node, kind, a, b, alpha=1, rounding_mode=None):
         """Of two values of the graph, which may broadcast, but not along the batch."""
+        if alpha != 1:
+            raise ExportError("a %s with alpha is not supported; multiply first" % kind)
+        if rounding_mode is not None:
+            raise ExportError("a %s with rounding_mode is not supported" % kind)
         for x in (a, b):
             if isinstance(x, (int, float)):
                 raise ExportError("a %s with the number %s is not supported" % (kind, x))
@@ -624,17 +751,31 @@ class Exporter:
 
     def outputs(self, node):
         value = node.args[0]
-        value = self.parts.get(value, value) if isinstance(value, fx.Node) else value
+        if isinstance(value, fx.Node) and value in self.parts:
+            return [{"name": "output%d" % i, "from": name} for i, name in enumerate(self.parts[value])]
         if isinstance(value, fx.Node):
             value = {"output": value}
         elif isinstance(value, (tuple, list)):
             value = {"output%d" % i: v for i, v in enumerate(value)}
+        if not isinstance(value, dict) or not value:
+            raise ExportError("the module returns %s; it must be a tensor, or a tuple, list or dictionary of some"
+                              % (node.args[0],))
+        for k, v in value.items():
+            if not isinstance(v, fx.Node):
+                raise ExportError("%s is %s; it must be a tensor" % (k, v))
+        if not self.layers:  # a model has one at least
+            for v in dict.fromkeys(value.values()):
+                self.emit(v, {"type": "Identity"}, "identity", [v])
         return [{"name": str(k), "from": self.name_of(v)} for k, v in value.items()]
 
     def walk(self, graph):
         inputs, outputs, unknown = [], [], False
         for node in graph.nodes:
             try:
+                self.changes.rewire(node)
+                shapes = [self.shape(node) or (), *node.meta.get("parts", ())]
+                if node.op != "output" and any(0 in dims for dims in shapes):
+                    raise ExportError("it has no elements")
                 if node.op == "placeholder":
                     self.names[node] = str(node.target)
                     self.used.add(str(node.target))
@@ -648,6 +789,7 @@ class Exporter:
                     self.tensors[node] = ("tensor " + node.target, tensor)
                 else:
                     getattr(self, node.op)(node)
+                self.changes.note(node)
             except ExportError as e:
                 unknown = unknown or isinstance(e, UnknownLayer)
                 self.faults.append("%s: %s" % (node.target if node.op == "call_module" else node.name, e))
@@ -686,13 +828,22 @@ def unpack(proxy):
     return proxy.tracer.iter(proxy)
 
 
+def in_place(name):
+    """fx.Proxy.__iadd__ for `y += x` and its kind, which PyTorch 1.13 traces as `y = y + x`; the node keeps that name."""
+    function = getattr(operator, "i" + name)
+    return lambda self, other: self.tracer.create_proxy("call_function", function, (self, other), {}, name=name)
+
+
+PROXY = {"__iter__": unpack, **{"__i%s__" % name: in_place(name) for name in ("add", "sub", "mul", "truediv")}}
+
+
 def trace(module, examples):
     """The graph of a module, with the shape of every value."""
     for name, t in module.state_dict().items():
         if t.is_floating_point() and t.dtype != torch.float32:
             raise ExportError("%s is %s; cnnc computes in float32: module.float()" % (name, str(t.dtype).split(".")[1]))
     try:
-        with unittest.mock.patch.object(fx.Proxy, "__iter__", unpack):
+        with unittest.mock.patch.multiple(fx.Proxy, create=True, **PROXY):
             traced = fx.symbolic_trace(module)
     except Exception as e:
         raise ExportError("torch.fx cannot trace %s: %s" % (type(module).__name__, e)) from e
@@ -703,7 +854,7 @@ def trace(module, examples):
     shapes = Shapes(traced)
     try:
         with torch.no_grad():
-            shapes.run(*examples)
+            shapes.run(*(t.clone() for t in examples))  # the net may change its input
     except Exception as e:
         raise ExportError(shapes.fault or str(e)) from None
     return traced.graph
@@ -731,7 +882,7 @@ def export(module, example_input, path, name=None, mean=None, std=None, classes=
     kept = {k: v for k, v in module.state_dict().items() if k.rpartition(".")[0] in exporter.owners}
     kept.update(exporter.extra)
     with torch.no_grad():
-        results = module(*fed)
+        results = module(*(t.clone() for t in fed))
     if classes:
         check_classes(classes, results)
         model["classes"] = list(classes)

@@ -64,8 +64,16 @@ def cmake(dir):
 
 
 def components(dir):
-    """A component that is not there is an error that names it."""
+    """A component that is not there, or was not asked for, is an error that names it."""
     root = install(dir / "root")
+    (dir / "x.c").write_text("int main(void) { return 0; }\n")
+    for asked, option, needs in [("compiler cnnrt", "TRAIN", "cnnrt-train"), ("compiler", "", "cnnrt")]:
+        (dir / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.21)\nproject(x C)\n"
+                                            "find_package(cnnc REQUIRED COMPONENTS %s)\nadd_executable(x x.c)\n"
+                                            "cnnc_add_model(x x.json %s)\n" % (asked, option))
+        r = run("cmake", "-S", dir, "-B", dir / "build", "-DCMAKE_PREFIX_PATH=%s" % root, check=False)
+        words = 'the component "%s" was not asked for: find_package(cnnc REQUIRED COMPONENTS compiler %s)' % (needs, needs)
+        expect(r.returncode != 0 and words in " ".join(r.stderr.split()), "%s:\n%s" % (asked, r.stderr))
     for name, words in [("cnnrt-vision", "has no component"), ("compiler", "is not installed")]:
         (dir / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.21)\nproject(x C)\n"
                                             "find_package(cnnc REQUIRED COMPONENTS %s)\n" % name)

@@ -177,6 +177,148 @@ def faults(directory):
     check(text.count(", MaxPool2d,") == 1, "the known layers are not listed once: " + text)
 
 
+class Of(nn.Module):
+    """A forward as a function of the input, a convolution and one more module."""
+
+    def __init__(self, function, module=None, channels=3):
+        super().__init__()
+        self.f, self.c, self.m = function, nn.Conv2d(channels, channels, 1), module or nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.f(x, self.c, self.m)
+
+
+def after(change, then):
+    """A convolution, an in-place operation on its result y that gives z, and what follows."""
+    def forward(x, c, m):
+        y = c(x)
+        z = change(y, x, m)
+        return then(y, z)
+    return forward
+
+
+def iadd(y, x, m):
+    y += x
+    return y
+
+
+def through_iadd(x, c, m):
+    y = c(x)
+    v = y.view(-1, 48)
+    y += x
+    return v
+
+
+def halves(x, c, m):
+    a, b = c(x).chunk(2, 2)
+    return torch.cat([m(a), b, a], 2)
+
+
+def twice(x, c, m):
+    y = c(x)
+    z = torch.tanh(y)
+    same = m(y)
+    y.add_(z)
+    same.mul_(x)
+    return y, z, same
+
+
+def inplace(directory):
+    """A value that is changed and read again: PyTorch's numbers, or a fault that names the view and the remedy."""
+    base, add, both = os.path.join(directory, "inplace"), lambda y, z: z + y, lambda y, z: (y, z)
+    for i, forward in enumerate((
+        after(lambda y, x, m: m(y), add),
+        after(lambda y, x, m: F.relu(y, inplace=True), add),
+        after(lambda y, x, m: F.relu_(y), add),
+        after(lambda y, x, m: y.relu_(), add),
+        after(lambda y, x, m: F.leaky_relu(y, 0.3, True), add),
+        after(lambda y, x, m: y.add_(x), lambda y, z: z * y),
+        after(iadd, lambda y, z: torch.tanh(y) * z),
+        after(lambda y, x, m: m(y), both),
+        after(lambda y, x, m: m(y), lambda y, z: y),
+        after(lambda y, x, m: m(y), lambda y, z: {"v": y.view(-1, 48), "shape": z.reshape(y.size(0), -1)}),
+        lambda x, c, m: c(m(x)) + x,
+        lambda x, c, m: (x.add_(c(x)), x),
+        halves,
+        twice,
+    )):
+        torch.manual_seed(i)
+        module = Of(forward, nn.Identity() if forward is twice else None)
+        model = export_torch.export(module, torch.randn(1, 3, 4, 4), base)
+        files = export_torch.example_files(base + ".output", model["outputs"])
+        cnnc("verify", base + ".json", "--input", base + ".input.npy", *(a for f in files for a in ("--expect", f)))
+    for view in (lambda y: y.view(-1, 48), lambda y: y.reshape(-1, 3, 16), lambda y: y.flatten(1), lambda y: y.unsqueeze(1),
+                 lambda y: y.permute(0, 2, 3, 1), lambda y: y.transpose(1, 2), lambda y: y[:, 1:], lambda y: y[:, 0],
+                 lambda y: y.split(1, 1)[1], lambda y: y.chunk(3, 1)[0], lambda y: y.unsqueeze(1).squeeze(1)):
+        for forward in (lambda x, c, m: (lambda y: (view(y), m(y)))(c(x)),
+                        lambda x, c, m: (lambda y: (m(view(y)), y))(c(x))):
+            text = refused(Of(forward), torch.randn(1, 3, 4, 4), os.path.join(directory, "bad"))
+            for part in ("output: reads ", "elements m changed in place", "use the out-of-place form of m"):
+                check(part in text, "%r is not in: %s" % (part, text))
+    text = refused(Of(through_iadd), torch.randn(1, 3, 4, 4), os.path.join(directory, "bad"))
+    check("reads view, whose elements add changed" in text, "a view of a changed value: " + text)
+    state = nn.Identity()
+    state.register_buffer("sum", torch.zeros(1, 3, 1, 1))
+    text = refused(Of(lambda x, c, m: m.sum.add_(c(x)), state), torch.randn(1, 3, 1, 1), os.path.join(directory, "bad"))
+    check(text == "add_: it changes the tensor m.sum; a model keeps no state", "a changed buffer: " + text)
+
+
+def example_kept(directory):
+    """A net that changes its input: the example is what it was, and so is the caller's."""
+    base, x = os.path.join(directory, "kept"), torch.full((1, 3, 4, 4), -1.0)
+    export_torch.export(Of(lambda x, c, m: c(x.add_(x))), x, base)
+    check(x.eq(-1).all() and export_torch.read_npy(base + ".input.npy").eq(-1).all(), "the example was changed")
+    cnnc("verify", base + ".json", "--input", base + ".input.npy", "--expect", base + ".output.npy")
+
+
+def reasons(directory):
+    """What is no model: a line that names the call and says why, without the exporter's own names."""
+    shuffle = Of(lambda x, c, m: F.pixel_shuffle(x.unsqueeze(1), 2), channels=8)
+    for forward, wanted in (
+        (lambda x, c, m: {"a": [c(x), x]}, "output: a is [c, x]; it must be a tensor"),
+        (lambda x, c, m: None, "output: the module returns None; it must be a tensor"),
+        (lambda x, c, m: (), "output: the module returns (); it must be a tensor"),
+        (lambda x, c, m: (x, 3), "output: output1 is 3; it must be a tensor"),
+        (lambda x, c, m: x[:, 5:2], "getitem: it has no elements"),
+        (lambda x, c, m: x.split([0, 3], 1)[1], "split: it has no elements"),
+        (lambda x, c, m: F.softmax(x, 0), "softmax: a Softmax over the batch"),
+        (lambda x, c, m: x.log_softmax(-4), "log_softmax: a LogSoftmax over the batch"),
+        (lambda x, c, m: F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0)), "pad: a padding of the batch is not supported"),
+        (lambda x, c, m: F.pad(x, (1, 1), "constant", True), "pad: Pad with the value True; give a number"),
+        (shuffle.f, "pixel_shuffle: PixelShuffle of 5 dimensions; it wants 4"),
+        (lambda x, c, m: torch.sub(x, c(x), alpha=3), "sub: a Sub with alpha is not supported"),
+        (lambda x, c, m: x.add(c(x), alpha=3), "add: an addition with alpha is not supported"),
+        (lambda x, c, m: torch.div(x, c(x), rounding_mode="floor"), "div: a Div with rounding_mode is not supported"),
+        (lambda x, c, m: torch.cat([x], 1, out=c(x)), "cat: the argument out of cat is not supported"),
+        (lambda x, c, m: torch.sigmoid(x, out=c(x)), "sigmoid: the argument out of sigmoid is not supported"),
+    ):
+        channels = 8 if forward is shuffle.f else 3
+        text = refused(Of(forward, channels=channels), torch.rand(1, channels, 4, 4), os.path.join(directory, "bad"))
+        check(text.startswith(wanted) and "\n" not in text, "%r is not what begins: %s" % (wanted, text))
+    for module, wanted in (
+        (nn.BatchNorm2d(3, momentum=None), "m: BatchNorm2d with momentum None, a cumulative average, is not supported"),
+        (nn.Softmax(0), "m: a Softmax over the batch; give it another dimension"),
+        (nn.ConstantPad2d(1, True), "m: ConstantPad2d with the value True; give a number"),
+    ):
+        text = refused(Of(lambda x, c, m: m(x), module), torch.rand(1, 3, 4, 4), os.path.join(directory, "bad"))
+        check(text == wanted, "%r is not: %s" % (wanted, text))
+
+
+def numpys(directory):
+    """NumPy's names of arguments, which PyTorch takes too; arguments that change nothing; a net of no layer."""
+    base = os.path.join(directory, "numpys")
+    for forward in (
+        lambda x, c, m: (torch.cat([x, c(x)], axis=1), x.mean(axis=1), x.sum(axis=(1, 2), keepdims=True),
+                         x.amax(axis=-1), torch.squeeze(x.unsqueeze(axis=2), axis=2), x.softmax(axis=1),
+                         torch.sub(x, x.tanh(), alpha=1), torch.div(x, x.sigmoid(), rounding_mode=None)),
+        lambda x, c, m: x,
+        lambda x, c, m: (x, x),
+    ):
+        model = export_torch.export(Of(forward), torch.rand(1, 3, 4, 4), base)
+        files = export_torch.example_files(base + ".output", model["outputs"])
+        cnnc("verify", base + ".json", "--input", base + ".input.npy", *(a for f in files for a in ("--expect", f)))
+
+
 def wrong_examples(directory):
     """What PyTorch refuses: one line with the layer and PyTorch's own sentence."""
     bad = os.path.join(directory, "bad")
@@ -268,7 +410,7 @@ def documented(directory):
 
 def main():
     with workplace() as directory:
-        for test in (functional, spelt, shaped, named, faults, wrong_examples, command, without_torch, documented):
+        for test in (functional, spelt, shaped, named, faults, inplace, example_kept, reasons, numpys, wrong_examples, command, without_torch, documented):
             test(directory)
             print("ok", test.__name__)
 
