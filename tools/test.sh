@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything a change must pass, in under twelve minutes on two cores. Logs go to build/test/; the last line is
+# Everything a change must pass, in about twenty minutes on two cores. Logs go to build/test/; the last line is
 # "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.."
