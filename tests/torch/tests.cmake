@@ -68,7 +68,7 @@ if(CNNC_COMPILER AND NOT CNNC_SANITIZE AND EXISTS /usr/bin/python3)
       "training resnet18 2"
       "models alexnet")
   # by hand, as it takes 17 GB: training vgg11_bn; all nets on all CPUs: models.py --all
-  foreach(net vgg11_bn vgg16 resnet34 resnet101) # the others are more of the same
+  foreach(net vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn resnet34 resnet101 resnet152)
     list(APPEND scripts "models ${net} 64")
   endforeach()
   foreach(script ${scripts})
