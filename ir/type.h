@@ -22,6 +22,11 @@ typedef struct Dim {
     bool by_n;
 } Dim;
 
+/* How many runs of b elements cover a of them; a is not negative, b positive. */
+static inline int64_t ceil_div(int64_t a, int64_t b) {
+    return a / b + (a % b > 0);
+}
+
 enum { MAX_RANK = 6, MAX_PARTS = 10 };
 
 /* How the elements of a tensor lie in memory: the dimensions cut into parts, outermost part first. A part is

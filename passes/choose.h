@@ -9,10 +9,6 @@ typedef struct Tile {
     int64_t vectors, pixels;
 } Tile;
 
-static inline int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* Cycles of one reduction step of a tile: multiply-adds, loads (two a cycle), or the latency of the chain. */
 double choose_step_cycles(const Target *t, int64_t vectors, int64_t pixels);
 

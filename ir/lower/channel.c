@@ -9,10 +9,6 @@ enum {
     COMBINE_TASK = 16 /* channels */
 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 /* ---- What is walked ---- */
 
 /* Channel blocks in the usual order, N, C, the rest, then the block: is it without a border? */

@@ -72,7 +72,7 @@ bool lower_conv_depthwise(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, "conv2d");
     LBuild *b = &lk.b;
     const int64_t rows = n->choice->rows, height = lk.out->dim[2].size, lanes = lk.lanes;
-    const int64_t chunks = (height + rows - 1) / rows, blocks = (lk.out->dim[1].size + lanes - 1) / lanes;
+    const int64_t chunks = ceil_div(height, rows), blocks = ceil_div(lk.out->dim[1].size, lanes);
     Depthwise d = {.lk = &lk, .at = n->attrs, .vec = {DT_F32, (uint8_t)lanes}};
     for (int i = 0; i < 2; i++)
         d.kernel[i] = lk.in[1]->dim[2 + i].size;

@@ -23,10 +23,6 @@ static int64_t clamp(int64_t x, int64_t lo, int64_t hi) {
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 static Idx ceil_divc(LBuild *b, Idx x, int64_t c) {
     return lb_divc(b, lb_addc(b, x, c - 1), c);
 }

@@ -29,10 +29,6 @@ struct Weight {
     Idx n0, n1, row0, row1; /* the run */
 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 /* The partial gradients for the full batch. */
 static Type parts_type(const Type *w, const Choice *ch, int64_t lanes, int64_t parts) {
     Type t = type_make(w->dtype, 5, (Dim[]){{parts, false}, w->dim[0], w->dim[1], w->dim[2], w->dim[3]});

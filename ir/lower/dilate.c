@@ -4,7 +4,7 @@
 
 /* Channels come in runs of `lanes`; those that the last block has too many are zero in the operand, too. */
 static int64_t channel_runs(const LowerKernel *lk, uint8_t lanes) {
-    return (lk->out->dim[1].size + lanes - 1) / lanes;
+    return ceil_div(lk->out->dim[1].size, lanes);
 }
 
 static uint8_t channel_lanes(const LowerKernel *lk) {

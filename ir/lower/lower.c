@@ -1,6 +1,7 @@
 /* What every lowering shares: kernels with one parameter an operand, element addresses under any layout, and
  * the pointwise regions that ride on a kernel's loads and stores. */
 #include "ir/lower/lower.h"
+#include "ir/lower/shapes.h"
 
 #include <string.h>
 
@@ -98,6 +99,28 @@ int64_t lower_lane_stride(const Type *t, int d) {
         if (part[p].dim == d)
             stride = part[p].stride;
     return stride;
+}
+
+ChannelSplit lower_channel_split(const LowerKernel *lk) {
+    const uint32_t count = lk->n->n_operands, own = count - lk->n->n_epilogue;
+    const int64_t channels = lk->out->dim[1].size;
+    uint8_t lanes = (uint8_t)lk->lanes;
+    bool padded = true;
+    for (uint32_t i = 0; i <= count; i++) {
+        const Type *t = i < count ? lk->in[i] : lk->out;
+        const int d = 1 - (lk->out->rank - t->rank);
+        lanes = shape_lanes(t, d, lanes);
+        if ((i < own || i == count) && shape_lane_dim(t) != 1)
+            lanes = 1;
+    }
+    for (uint32_t i = 0; i <= count; i++) {
+        const Type *t = i < count ? lk->in[i] : lk->out;
+        const int d = 1 - (lk->out->rank - t->rank);
+        if (d >= 0 && (t->dim[d].size != 1 || channels == 1))
+            padded &= shape_padded(t, d, ceil_div(channels, lanes) * lanes);
+    }
+    const int64_t whole = padded ? ceil_div(channels, lanes) : channels / lanes;
+    return (ChannelSplit){lanes, whole, padded ? 0 : channels % lanes};
 }
 
 static LVal load_at(LowerKernel *lk, uint32_t buf, const Type *t, const Type *like, const Pos *pos) {

@@ -54,9 +54,13 @@ bool lower_choice_fits(const Lower *lw, const Node *n);
 /* Elements between neighbours along dimension d (within a block, where it is blocked). */
 int64_t lower_lane_stride(const Type *t, int d);
 
-/* Lanes along channels that lie side by side in all pictures, or 1; `padded`: the last vector may reach into
- * padding lanes. */
-uint8_t lower_channel_lanes(const LowerKernel *lk, bool *padded);
+/* Vectors along channels that lie side by side in all pictures: `whole` of `lanes` channels, of which the
+ * last may reach into padding lanes, then `rest` channels one by one. */
+typedef struct ChannelSplit {
+    uint8_t lanes; /* 1: there are none */
+    int64_t whole, rest;
+} ChannelSplit;
+ChannelSplit lower_channel_split(const LowerKernel *lk);
 
 /* A position for regions: logical coordinates of the first lane, and the dimension along which lanes run. */
 typedef struct Pos {

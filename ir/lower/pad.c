@@ -18,10 +18,6 @@ typedef struct Pad {
     Idx in[MAX_RANK], out[MAX_RANK]; /* coordinates in x and y */
 } Pad;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 /* The element of x that stands at `at` of y along dimension d; of constants the nearest one. */
 static Idx source(Pad *p, int d, Idx at) {
     LBuild *b = &p->lk->b;

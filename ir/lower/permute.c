@@ -133,7 +133,7 @@ static void squares(Permute *p, int a) {
     const int last = p->out.rank - 1;
     const int64_t lanes = p->lk->lanes, rows = p->out.dim[a].size, columns = p->out.dim[last].size;
     const int64_t bands = rows / lanes, whole = columns / lanes * lanes;
-    const Idx band = begin_parallel(p, 1u << last | 1u << a, (rows + lanes - 1) / lanes);
+    const Idx band = begin_parallel(p, 1u << last | 1u << a, ceil_div(rows, lanes));
     const Idx row = lb_mulc(b, band, lanes);
     if (bands) {
         lb_if(b, IF_LT, band, lb_c(b, bands));

@@ -25,10 +25,6 @@ static int64_t clamp(int64_t x, int64_t lo, int64_t hi) {
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 /* ---- One window ---- */
 
 static LVal load_input(Pool *p, Idx ih, Idx iw, uint8_t lanes) {

@@ -21,10 +21,6 @@ typedef struct Back {
     uint32_t left; /* register: what of dy the current window has not given away */
 } Back;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 static Pos position(const Back *p, const Idx *coord) {
     return (Pos){.coord = coord, .lane_dim = 1, .lanes = p->lanes};
 }
@@ -168,26 +164,6 @@ static void find_axes(Back *p) {
     p->tiled &= p->disjoint;
 }
 
-uint8_t lower_channel_lanes(const LowerKernel *lk, bool *padded) {
-    const uint32_t count = lk->n->n_operands, own = count - lk->n->n_epilogue;
-    uint8_t lanes = (uint8_t)lk->lanes;
-    *padded = true;
-    for (uint32_t i = 0; i <= count; i++) {
-        const Type *t = i < count ? lk->in[i] : lk->out;
-        const int d = 1 - (lk->out->rank - t->rank);
-        lanes = shape_lanes(t, d, lanes);
-        if ((i < own || i == count) && shape_lane_dim(t) != 1)
-            lanes = 1;
-    }
-    for (uint32_t i = 0; i <= count; i++) {
-        const Type *t = i < count ? lk->in[i] : lk->out;
-        const int d = 1 - (lk->out->rank - t->rank);
-        if (d >= 0 && (t->dim[d].size != 1 || lk->out->dim[1].size == 1))
-            *padded &= shape_padded(t, d, ceil_div(lk->out->dim[1].size, lanes) * lanes);
-    }
-    return lanes;
-}
-
 bool lower_pool_backward(Lower *lw, const Node *n) {
     LowerKernel lk = lower_begin(lw, n, op_desc(n->op)->name);
     Back p = {.lk = &lk,
@@ -200,15 +176,9 @@ bool lower_pool_backward(Lower *lw, const Node *n) {
     find_axes(&p);
     if (!p.tiled)
         lk.b.k->bufs.data[lk.out_buf].kind = LB_INOUT; /* read again once it is written */
-    const int64_t c = lk.out->dim[1].size;
-    bool padded;
-    const uint8_t lanes = lower_channel_lanes(&lk, &padded);
-    if (padded) {
-        tasks(&p, 0, ceil_div(c, lanes), lanes);
-    } else {
-        tasks(&p, 0, c / lanes, lanes);
-        tasks(&p, c / lanes * lanes, c % lanes, 1);
-    }
+    const ChannelSplit split = lower_channel_split(&lk);
+    tasks(&p, 0, split.whole, split.lanes);
+    tasks(&p, split.whole * split.lanes, split.rest, 1);
     lower_zero_border(&lk);
     return lower_end(&lk);
 }

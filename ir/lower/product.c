@@ -90,7 +90,7 @@ static void build_group(Product *pr, Idx row, int64_t rows, Idx group, int64_t s
     int64_t lanes = pr->lk->lanes, step = rows == 1 ? pr->ch->vectors : 2;
     for (int64_t v0 = 0; v0 * lanes < stored; v0 += step) {
         int64_t left = stored - v0 * lanes;
-        int64_t vectors = (left + lanes - 1) / lanes < step ? (left + lanes - 1) / lanes : step;
+        int64_t vectors = ceil_div(left, lanes) < step ? ceil_div(left, lanes) : step;
         build_tile(pr, row, rows, group, v0, vectors, left < vectors * lanes ? left : vectors * lanes);
     }
 }

@@ -103,7 +103,7 @@ static const Segment *segment_at(const Pieces *p, int64_t channel) {
 /* Vectors within one segment are a loop; those across several are code of their own. */
 static void across(Pieces *p) {
     LBuild *b = &p->lk->b;
-    const int64_t lanes = p->lanes, runs = (p->lk->out->dim[p->dim].size + lanes - 1) / lanes;
+    const int64_t lanes = p->lanes, runs = ceil_div(p->lk->out->dim[p->dim].size, lanes);
     for (int64_t run = 0; run < runs;) {
         const Segment *s = segment_at(p, run * lanes);
         const int64_t whole = (s->to + s->count) / lanes, end = whole > run ? whole : run + 1;
@@ -167,7 +167,7 @@ static bool lanes_fit(const Pieces *p, const Type *t, int64_t lanes) {
     if (!p->blocked)
         return shape_even(t, d, TYPE_MAX_ELEMS);
     return shape_lanes(t, d, (uint8_t)lanes) == lanes &&
-           shape_padded(t, d, (t->dim[d].size + lanes - 1) / lanes * lanes);
+           shape_padded(t, d, ceil_div(t->dim[d].size, lanes) * lanes);
 }
 
 static void find_lanes(Pieces *p) {

@@ -4,7 +4,7 @@
  * each kind are made and shuffled into one another. */
 #include "ir/lower/upsample.h"
 
-enum { TASK_ELEMS = 4096, MAX_PHASES = 8 };
+enum { MAX_PHASES = 8 };
 
 typedef struct Up {
     LowerKernel *lk;
@@ -17,14 +17,6 @@ typedef struct Up {
     bool staged;           /* the blended row is in `row` */
     uint32_t row, parts;
 } Up;
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
-static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
-    return v < lo ? lo : v > hi ? hi : v;
-}
 
 /* ---- Elements ---- */
 
@@ -168,25 +160,21 @@ static void row(Up *u) {
     columns(u);
 }
 
-/* All images; channels [first, first + steps * lanes), `lanes` of them a task. */
+/* Channels [first, first + steps * lanes), `lanes` of them a task. */
 static void tasks(Up *u, int64_t first, int64_t steps, uint8_t lanes) {
     LBuild *b = &u->lk->b;
-    const LType one = {u->lk->out->dtype, 1};
-    const int64_t height = u->line[0].axis.out, rows = clamp(TASK_ELEMS / u->line[1].axis.out, 1, height);
-    const int64_t chunks = ceil_div(height, rows);
+    const UpsampleAxis *across = &u->line[1].axis;
     if (!steps)
         return;
+    const UpsampleTask t = upsample_tasks(u->lk, first, steps, lanes, u->line[0].axis.out, across->out);
     u->lanes = lanes;
-    const Idx count = lb_mulc(b, lb_dim(b, u->lk->out->dim[0]), steps * chunks);
-    const Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1), channels = lb_divc(b, t, chunks);
-    const Idx top = lb_mulc(b, lb_modc(b, t, chunks), rows);
-    u->n = lb_divc(b, channels, steps);
-    u->c = lb_addc(b, lb_mulc(b, lb_modc(b, channels, steps), lanes), first);
+    u->n = t.n;
+    u->c = t.c;
     if (u->staged)
-        u->row = lb_alloc(b, LB_SCRATCH, "row", one, u->line[1].axis.in * lanes);
+        u->row = lb_alloc(b, LB_SCRATCH, "row", (LType){u->lk->out->dtype, 1}, across->in * lanes);
     if (!u->line[1].one)
         u->parts = parts(b, &u->line[1]);
-    u->oh = lb_for(b, FOR_SERIAL, "oh", top, lb_min(b, lb_addc(b, top, rows), lb_c(b, height)), 1);
+    u->oh = lb_for(b, FOR_SERIAL, "oh", t.top, t.end, 1);
     row(u);
     lb_end(b);
     lb_end(b);
@@ -198,18 +186,12 @@ bool lower_upsample(Lower *lw, const Node *n) {
     for (int i = 0; i < 2; i++)
         u.line[i] = upsample_line(n, lk.in[0], lk.out, i);
     u.staged = !u.line[0].one && u.line[1].axis.in <= u.line[1].axis.out;
-    bool padded;
-    const uint8_t lanes = lower_channel_lanes(&lk, &padded);
-    const int64_t c = lk.out->dim[1].size;
-    u.lane_dim = lanes > 1 ? 1 : 3;
-    if (lanes == 1 && lower_lane_stride(lk.in[0], 3) == 1 && lower_lane_stride(lk.out, 3) == 1)
+    const ChannelSplit split = lower_channel_split(&lk);
+    u.lane_dim = split.lanes > 1 ? 1 : 3;
+    if (split.lanes == 1 && lower_lane_stride(lk.in[0], 3) == 1 && lower_lane_stride(lk.out, 3) == 1)
         u.row_lanes = (uint8_t)lk.lanes;
-    if (padded) {
-        tasks(&u, 0, ceil_div(c, lanes), lanes);
-    } else {
-        tasks(&u, 0, c / lanes, lanes);
-        tasks(&u, c / lanes * lanes, c % lanes, 1);
-    }
+    tasks(&u, 0, split.whole, split.lanes);
+    tasks(&u, split.whole * split.lanes, split.rest, 1);
     lower_zero_border(&lk);
     return lower_end(&lk);
 }

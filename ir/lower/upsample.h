@@ -14,6 +14,15 @@ typedef struct UpsampleLine {
     bool one;              /* that element alone, which is inside */
 } UpsampleLine;
 
+/* What a task makes: rows [top, end) of an image's channels from c on. */
+typedef struct UpsampleTask {
+    Idx n, c, top, end;
+} UpsampleTask;
+
+/* Opens the parallel loop, which lb_end closes, over all images, their channels [first, first + steps *
+ * lanes) by `lanes`, and runs of their `height` rows, each of which takes `width` elements. */
+UpsampleTask upsample_tasks(LowerKernel *lk, int64_t first, int64_t steps, uint8_t lanes, int64_t height,
+                            int64_t width);
 /* Of the node's operand and result, whichever is the input of the upsampling. */
 UpsampleLine upsample_line(const Node *n, const Type *in, const Type *out, int axis);
 Idx upsample_source(LBuild *b, const UpsampleLine *l, Idx i);

@@ -4,8 +4,6 @@
  * columns of that. */
 #include "ir/lower/upsample.h"
 
-enum { TASK_ELEMS = 4096 };
-
 typedef struct Back {
     LowerKernel *lk;
     UpsampleLine line[2];
@@ -14,10 +12,6 @@ typedef struct Back {
     Idx n, c, h;
     uint32_t sum, at, part; /* scratch: the row; where columns of the result lie */
 } Back;
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
 
 static Pos position(const Back *p, const Idx *coord) {
     return (Pos){.coord = coord, .lane_dim = 1, .lanes = p->lanes};
@@ -123,23 +117,20 @@ static void columns(Back *p) {
     lb_end(b);
 }
 
-/* All images; channels [first, first + steps * lanes), `lanes` of them a task. */
+/* Channels [first, first + steps * lanes), `lanes` of them a task. */
 static void tasks(Back *p, int64_t first, int64_t steps, uint8_t lanes) {
     LBuild *b = &p->lk->b;
-    const int64_t height = p->line[0].axis.in, width = p->line[1].axis.out;
-    const int64_t rows = TASK_ELEMS / width < 1 ? 1 : TASK_ELEMS / width, chunks = ceil_div(height, rows);
+    const int64_t width = p->line[1].axis.out;
     if (!steps)
         return;
+    const UpsampleTask t = upsample_tasks(p->lk, first, steps, lanes, p->line[0].axis.in, width);
     p->lanes = lanes;
-    const Idx count = lb_mulc(b, lb_dim(b, p->lk->out->dim[0]), steps * chunks);
-    const Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1), channels = lb_divc(b, t, chunks);
-    const Idx top = lb_mulc(b, lb_modc(b, t, chunks), rows);
-    p->n = lb_divc(b, channels, steps);
-    p->c = lb_addc(b, lb_mulc(b, lb_modc(b, channels, steps), lanes), first);
+    p->n = t.n;
+    p->c = t.c;
     p->sum = lb_alloc(b, LB_SCRATCH, "sum", (LType){p->lk->out->dtype, 1}, width * lanes);
     if (!p->line[1].one)
         tabulate(p);
-    p->h = lb_for(b, FOR_SERIAL, "h", top, lb_min(b, lb_addc(b, top, rows), lb_c(b, height)), 1);
+    p->h = lb_for(b, FOR_SERIAL, "h", t.top, t.end, 1);
     sum_rows(p);
     columns(p);
     lb_end(b);
@@ -151,17 +142,11 @@ bool lower_upsample_backward(Lower *lw, const Node *n) {
     Back p = {.lk = &lk, .row_lanes = 1};
     for (int i = 0; i < 2; i++)
         p.line[i] = upsample_line(n, lk.out, lk.in[0], i);
-    bool padded;
-    const uint8_t lanes = lower_channel_lanes(&lk, &padded);
-    const int64_t c = lk.out->dim[1].size;
-    if (lanes == 1 && lower_lane_stride(lk.in[0], 3) == 1)
+    const ChannelSplit split = lower_channel_split(&lk);
+    if (split.lanes == 1 && lower_lane_stride(lk.in[0], 3) == 1)
         p.row_lanes = (uint8_t)lk.lanes;
-    if (padded) {
-        tasks(&p, 0, ceil_div(c, lanes), lanes);
-    } else {
-        tasks(&p, 0, c / lanes, lanes);
-        tasks(&p, c / lanes * lanes, c % lanes, 1);
-    }
+    tasks(&p, 0, split.whole, split.lanes);
+    tasks(&p, split.whole * split.lanes, split.rest, 1);
     lower_zero_border(&lk);
     return lower_end(&lk);
 }

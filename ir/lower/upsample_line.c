@@ -3,7 +3,10 @@
 #include "ir/lower/upsample.h"
 #include <math.h>
 
-enum { CHECKED = 1 << 20 }; /* elements that are tried one by one */
+enum {
+    CHECKED = 1 << 20, /* elements that are tried one by one */
+    TASK_ELEMS = 4096
+};
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
     return b ? greatest_divisor(b, a % b) : a;
@@ -70,6 +73,20 @@ UpsampleLine upsample_line(const Node *n, const Type *in, const Type *out, int a
     else
         nearest_line(&l);
     return l;
+}
+
+UpsampleTask upsample_tasks(LowerKernel *lk, int64_t first, int64_t steps, uint8_t lanes, int64_t height,
+                            int64_t width) {
+    LBuild *b = &lk->b;
+    const int64_t most = width < TASK_ELEMS ? TASK_ELEMS / width : 1, rows = most < height ? most : height;
+    const int64_t chunks = ceil_div(height, rows);
+    const Idx count = lb_mulc(b, lb_dim(b, lk->out->dim[0]), steps * chunks);
+    const Idx t = lb_for(b, FOR_PARALLEL, "t", lb_c(b, 0), count, 1), channels = lb_divc(b, t, chunks);
+    const Idx top = lb_mulc(b, lb_modc(b, t, chunks), rows);
+    return (UpsampleTask){.n = lb_divc(b, channels, steps),
+                          .c = lb_addc(b, lb_mulc(b, lb_modc(b, channels, steps), lanes), first),
+                          .top = top,
+                          .end = lb_min(b, lb_addc(b, top, rows), lb_c(b, height))};
 }
 
 /* ---- Index expressions ---- */

@@ -6,10 +6,6 @@ static int64_t clamp(int64_t x, int64_t lo, int64_t hi) {
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a / b + (a % b > 0);
-}
-
 PoolAxis pool_axis(const Pool2dAttrs *p, int64_t in, int64_t out, int axis) {
     const Window w = pool2d_window(p, in, axis);
     PoolAxis a = {w.in, out, w.kernel, w.stride, w.dilation, w.before, w.after, false, 0, 0};

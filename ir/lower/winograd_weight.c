@@ -84,7 +84,7 @@ static void by_squares(const Weights *ws, Idx oc, int64_t rows) {
     LBuild *b = &ws->lk->b;
     const int64_t lanes = ws->vec.lanes;
     uint32_t taps = lb_alloc(b, LB_STACK, "taps", (LType){DT_F32, 1}, ws->taps * lanes * lanes);
-    Idx block = lb_for(b, FOR_NOUNROLL, "block", lb_c(b, 0), lb_c(b, (ws->ins + lanes - 1) / lanes), 1);
+    Idx block = lb_for(b, FOR_NOUNROLL, "block", lb_c(b, 0), lb_c(b, ceil_div(ws->ins, lanes)), 1);
     Idx c = lb_mulc(b, block, lanes);
     if (ws->ins % lanes)
         c = lb_min(b, c, lb_c(b, ws->ins - lanes));

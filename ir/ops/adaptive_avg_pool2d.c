@@ -2,21 +2,16 @@
  * is [floor(o*I/O), ceil((o+1)*I/O)). */
 #include "ir/ops/pool2d.h"
 
+static double mean(const double *x, int64_t rows, int64_t columns, int64_t pitch) {
+    double sum = 0;
+    for (int64_t i = 0; i < rows * columns; i++)
+        sum += x[i / columns * pitch + i % columns];
+    return sum / (double)(rows * columns);
+}
+
 static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
-    int64_t count = tensor_elems(out);
     (void)attrs, (void)n;
-    for (int64_t i = 0; i < count; i++) {
-        const double *plane = in[0].data + i / ow / oh * h * w;
-        int64_t y0, y1, x0, x1;
-        adaptive_window(i / ow % oh, oh, h, &y0, &y1);
-        adaptive_window(i % ow, ow, w, &x0, &x1);
-        double sum = 0;
-        for (int64_t r = y0; r < y1; r++)
-            for (int64_t k = x0; k < x1; k++)
-                sum += plane[r * w + k];
-        out->data[i] = sum / (double)((y1 - y0) * (x1 - x0));
-    }
+    adaptive_pool2d_eval(&in[0], out, mean);
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {

@@ -3,21 +3,18 @@
 #include "ir/ops/pool2d.h"
 #include <math.h>
 
-static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
-    int64_t h = in[0].dim[2], w = in[0].dim[3], oh = out->dim[2], ow = out->dim[3];
-    int64_t count = tensor_elems(out);
-    (void)attrs, (void)n;
-    for (int64_t i = 0; i < count; i++) {
-        const double *plane = in[0].data + i / ow / oh * h * w;
-        int64_t y0, y1, x0, x1;
-        adaptive_window(i / ow % oh, oh, h, &y0, &y1);
-        adaptive_window(i % ow, ow, w, &x0, &x1);
-        double best = -INFINITY;
-        for (int64_t r = y0; r < y1; r++)
-            for (int64_t k = x0; k < x1; k++)
-                best = plane[r * w + k] > best || isnan(plane[r * w + k]) ? plane[r * w + k] : best;
-        out->data[i] = best;
+static double largest(const double *x, int64_t rows, int64_t columns, int64_t pitch) {
+    double best = -INFINITY;
+    for (int64_t i = 0; i < rows * columns; i++) {
+        const double v = x[i / columns * pitch + i % columns];
+        best = v > best || isnan(v) ? v : best;
     }
+    return best;
+}
+
+static void eval(const void *attrs, const Tensor *in, uint32_t n, Tensor *out) {
+    (void)attrs, (void)n;
+    adaptive_pool2d_eval(&in[0], out, largest);
 }
 
 static bool grad(Grad *gr, const Node *n, ValueId dy) {

@@ -93,6 +93,19 @@ bool adaptive_pool2d_infer(const OpCall *c, Type *out) {
     return true;
 }
 
+void adaptive_pool2d_eval(const Tensor *in, Tensor *out,
+                          double (*f)(const double *x, int64_t rows, int64_t columns, int64_t pitch)) {
+    const int64_t h = in->dim[2], w = in->dim[3], oh = out->dim[2], ow = out->dim[3];
+    const int64_t count = tensor_elems(out);
+    for (int64_t i = 0; i < count; i++) {
+        const double *plane = in->data + i / ow / oh * h * w;
+        int64_t y0, y1, x0, x1;
+        adaptive_window(i / ow % oh, oh, h, &y0, &y1);
+        adaptive_window(i % ow, ow, w, &x0, &x1);
+        out->data[i] = f(plane + y0 * w + x0, y1 - y0, x1 - x0, w);
+    }
+}
+
 double adaptive_pool2d_flops(const OpCall *c, const Type *out, int64_t n) {
     (void)out;
     return (double)type_elems(&c->operands[0], n);

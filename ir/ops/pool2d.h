@@ -39,6 +39,9 @@ bool pool2d_need_result(const OpCall *c, uint32_t i, OpId op, const Pool2dAttrs 
 /* Window o of `outputs` over an extent `in` is [*lo, *hi). */
 void adaptive_window(int64_t o, int64_t outputs, int64_t in, int64_t *lo, int64_t *hi);
 bool adaptive_pool2d_verify(const OpCall *c);
+/* Of each window f makes one number; its rows lie `pitch` elements apart. */
+void adaptive_pool2d_eval(const Tensor *in, Tensor *out,
+                          double (*f)(const double *x, int64_t rows, int64_t columns, int64_t pitch));
 bool adaptive_pool2d_infer(const OpCall *c, Type *out);
 double adaptive_pool2d_flops(const OpCall *c, const Type *out, int64_t n);
 
