@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gradients
-from common import check, cnnc, cpus, export_torch, workplace
+from common import Each, check, cnnc, cpus, export_torch, workplace
 
 LIMIT, FREE = 1e-6, 2.0
 TINY, CANCELLED = 1e-30, 1e-15  # results below are as good as 0; what f64 loses in 1 + erf(x) and exp(x) - 1
@@ -19,15 +19,6 @@ def inputs():
     x = torch.cat([size, -size, torch.linspace(-100, 100, 4001, dtype=torch.float64), torch.linspace(-7, 7, 4001, dtype=torch.float64)])
     corners = torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan"), 3, -3, 6, 1e30, -1e30], dtype=torch.float64)
     return torch.cat([x, corners]).float()[None]
-
-
-class All(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.parts = nn.ModuleDict({**gradients.ACTIVATIONS, "prelu": nn.PReLU()})
-
-    def forward(self, x):
-        return {name: part(x) for name, part in self.parts.items()}
 
 
 def compare(name, got, own, exact, x):
@@ -43,7 +34,7 @@ def compare(name, got, own, exact, x):
 
 
 def main():
-    net, x = All().eval(), inputs()
+    net, x = Each({**gradients.ACTIVATIONS, "prelu": nn.PReLU()}).eval(), inputs()
     with workplace() as directory, torch.no_grad():
         base = os.path.join(directory, "activations")
         export_torch.export(net, x, base)

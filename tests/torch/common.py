@@ -62,6 +62,27 @@ NETS = {
 MEAN_STD = {"simplecnn": (0.286, 0.353), "lenet5": (0.286, 0.353)}  # inside these model files
 
 
+class Each(nn.Module):
+    """Every one of some named modules on the same input: an output each."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(parts))
+
+    def forward(self, x):
+        return {name: part(x) for name, part in self.parts.items()}
+
+
+class Sum(Each):
+    """The sum of their outputs."""
+
+    def forward(self, x):
+        y = None
+        for part in self.parts.values():
+            y = part(x) if y is None else y + part(x)
+        return y
+
+
 def reference(name, module, x):
     """PyTorch's output for what the model file takes."""
     mean, std = MEAN_STD.get(name, (0, 1))

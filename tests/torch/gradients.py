@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import as_bytes, check, cpus, gap, native, refuses, set_state, state, training, workplace
+from common import Sum, as_bytes, check, cpus, gap, native, refuses, set_state, state, training, workplace
 
 LIMIT, FREE, ROUNDING, CLASSES = 1e-5, 3.0, 4e-7, 4
 MORE = 2  # channels of the input besides: what a batch norm of one channel gets must be more than a multiple of one
@@ -132,29 +132,17 @@ def norms(c, size):
 
 
 class Between(nn.Module):
-    """A layer between the two that the gradients are seen through."""
+    """A layer, of what has that shape, between the two that its gradients are seen through."""
 
-    def __init__(self, layer, c, size):
+    def __init__(self, front, layer, shape):
         super().__init__()
-        self.front, self.layer = nn.Conv2d(c + MORE, c, 1, bias=False), layer
+        self.front, self.layer = front, layer
         with torch.no_grad():
-            n = copy.deepcopy(layer).eval()(torch.zeros(1, c, size, size)).numel()
+            n = copy.deepcopy(layer).eval()(torch.zeros(1, *shape)).numel()
         self.back = nn.Linear(n, CLASSES)
 
     def forward(self, x):
         return self.back(torch.flatten(self.layer(self.front(x)), 1))
-
-
-class All(nn.Module):
-    def __init__(self, layers, c, size):
-        super().__init__()
-        self.parts = nn.ModuleDict({name: Between(layer, c, size) for name, layer in layers})
-
-    def forward(self, x):
-        y = None
-        for part in self.parts.values():
-            y = part(x) if y is None else y + part(x)
-        return y
 
 
 def backward(net, x, target, dtype):
@@ -194,7 +182,9 @@ def one_size(directory, c, size, cpu):
     groups = {"conv": convolutions(c, size), "pool": pools(c, size), "other": others(c, size),
               "activation": activations(c, size), "norm": norms(c, size)}
     for group, layers in groups.items():
-        net, label = All(layers, c, size).train(), "%s %d x %d x %d, %s" % (group, c, size, size, cpu)
+        front = lambda: nn.Conv2d(c + MORE, c, 1, bias=False)
+        net = Sum((name, Between(front(), layer, (c, size, size))) for name, layer in layers).train()
+        label = "%s %d x %d x %d, %s" % (group, c, size, size, cpu)
         x = torch.randn(3, c + MORE, size, size)
         recipe = {"loss": {"type": "MSELoss"}, "batch_size": 3}
         model = training(directory, "%s_%d_%d" % (group, c, size), net, x[:1], recipe, cpu)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import gradients
-from common import check, close, cnnc, cpus, export_torch, randomise, workplace
+from common import Each, check, close, cnnc, cpus, export_torch, randomise, workplace
 
 
 def cases(channels, size):
@@ -65,15 +65,6 @@ class Residual(nn.Module):
         return torch.relu(self.bn1(self.conv1(x)) + x)
 
 
-class All(nn.Module):
-    def __init__(self, channels, size):
-        super().__init__()
-        self.parts = nn.ModuleDict({k: v for k, v in cases(channels, size)})
-
-    def forward(self, x):
-        return {k: part(x) for k, part in self.parts.items()}
-
-
 def compare(base, x, want, batch, cpu, label):
     export_torch.write_npy(base + ".x.npy", x)
     outputs = []
@@ -97,7 +88,7 @@ def main():
     with workplace() as directory:
         for c in channels:
             for size in (1, 7, 13):
-                net = randomise(All(c, size), c * 100 + size)
+                net = randomise(Each(cases(c, size)), c * 100 + size)
                 base = os.path.join(directory, "all_%d_%d" % (c, size))
                 x = torch.randn(3, c, size, size)
                 export_torch.export(net, x, base)

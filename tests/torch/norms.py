@@ -15,7 +15,7 @@ from torch import nn
 
 import gradients
 import layers
-from common import as_bytes, check, cpus, export_torch, native, randomise, refuses, set_state, state, training, workplace
+from common import Each, Sum, as_bytes, check, cpus, export_torch, native, randomise, refuses, set_state, state, training, workplace
 
 MORE = 2  # elements of the input's last dimension besides
 
@@ -74,48 +74,17 @@ def reductions(shape):
         yield "ties_" + name, nn.Sequential(nn.ReLU(), Reduce(torch.amax, dim, True))
 
 
-class Outputs(nn.Module):
-    """Every layer reads the input and is an output."""
-
-    def __init__(self, parts):
-        super().__init__()
-        self.parts = nn.ModuleDict(dict(parts))
-
-    def forward(self, x):
-        return {name: part(x) for name, part in self.parts.items()}
-
-
-class Between(nn.Module):
-    def __init__(self, layer, shape):
-        super().__init__()
-        self.front, self.layer = nn.Linear(shape[-1] + MORE, shape[-1], bias=False), layer
-        with torch.no_grad():
-            n = copy.deepcopy(layer).eval()(torch.zeros(1, *shape)).numel()
-        self.back = nn.Linear(n, gradients.CLASSES)
-
-    def forward(self, x):
-        return self.back(torch.flatten(self.layer(self.front(x)), 1))
-
-
-class Sum(nn.Module):
-    """Of all layers, each between two of its own."""
-
-    def __init__(self, parts, shape):
-        super().__init__()
-        self.parts = nn.ModuleDict({name: Between(layer, shape) for name, layer in parts})
-
-    def forward(self, x):
-        y = None
-        for part in self.parts.values():
-            y = part(x) if y is None else y + part(x)
-        return y
+def between(parts, shape):
+    """Each between two layers of its own."""
+    for name, layer in parts:
+        yield name, gradients.Between(nn.Linear(shape[-1] + MORE, shape[-1], bias=False), layer, shape)
 
 
 GROUPS = {"batch": batch_norms, "norm": norms, "reduce": reductions}
 
 
 def forward(directory, shape, label, parts, able):
-    net, base = randomise(Outputs(parts), sum(shape)), os.path.join(directory, label)
+    net, base = randomise(Each(parts), sum(shape)), os.path.join(directory, label)
     x = torch.randn(3, *shape)
     export_torch.export(net, x, base)
     names = {k for k in net.state_dict() if not k.endswith("num_batches_tracked")}
@@ -129,7 +98,7 @@ def forward(directory, shape, label, parts, able):
 
 def backward(directory, shape, label, parts, cpu, batches):
     wide = [(k, layer) for k, layer in parts if copy.deepcopy(layer).eval()(torch.zeros(2, *shape)).dim() > 1]
-    net = randomise(Sum(wide, shape), sum(shape)).train()  # without those that leave one number a sample
+    net = randomise(Sum(between(wide, shape)), sum(shape)).train()  # without those that leave one number a sample
     x = torch.randn(3, *shape[:-1], shape[-1] + MORE)
     model = training(directory, "grad_" + label, net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3}, cpu)
     if label == "batch_7":  # one value a channel
@@ -141,7 +110,7 @@ def backward(directory, shape, label, parts, cpu, batches):
 
 def same_bits(directory, shape, label, parts):
     """Whatever the number of threads, which this size keeps busy."""
-    net = randomise(Sum(parts, shape), 5).train()
+    net = randomise(Sum(between(parts, shape)), 5).train()
     x, target, results = torch.randn(3, *shape[:-1], shape[-1] + MORE), torch.randn(3, gradients.CLASSES), []
     model = training(directory, "bits_" + label, net, x[:1], {"loss": {"type": "MSELoss"}, "batch_size": 3})
     for threads in (1, 2, 5):
@@ -157,7 +126,7 @@ def same_bits(directory, shape, label, parts):
 def far_from_zero(directory):
     """A variance that one pass over squares would lose: 1 beside a mean of 1000. Against PyTorch in f64."""
     torch.manual_seed(7)
-    net = Outputs({"layer": nn.LayerNorm((12, 9, 31)), "group": nn.GroupNorm(3, 12), "instance": nn.InstanceNorm2d(12)})
+    net = Each({"layer": nn.LayerNorm((12, 9, 31)), "group": nn.GroupNorm(3, 12), "instance": nn.InstanceNorm2d(12)})
     x, base = 1000 + torch.randn(3, 12, 9, 31), os.path.join(directory, "far")
     export_torch.export(net, x, base)
     with torch.no_grad():

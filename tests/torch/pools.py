@@ -12,7 +12,7 @@ import sys
 import torch
 from torch import nn
 
-from common import cpus, export_torch, training, workplace
+from common import Each, Sum, cpus, export_torch, training, workplace
 from gradients import CLASSES, compare as compare_gradients
 from layers import compare as compare_layers
 
@@ -43,37 +43,18 @@ def cases(d, sizes):
         yield name + "_more", layer(name)(5)
 
 
-class All(nn.Module):
-    def __init__(self, d, sizes):
-        super().__init__()
-        self.parts = nn.ModuleDict(dict(cases(d, sizes)))
-
-    def forward(self, x):
-        return {k: part(x) for k, part in self.parts.items()}
-
-
-class Between(nn.Module):
+def between(d, c, sizes):
     """Each layer between two linear ones."""
-
-    def __init__(self, d, c, sizes):
-        super().__init__()
-        self.parts = nn.ModuleDict()
-        for name, pool in cases(d, sizes):
-            n = pool(torch.zeros(1, c, *sizes)).numel()
-            front, back = nn.Linear(sizes[-1], sizes[-1], bias=False), nn.Linear(n, CLASSES)
-            with torch.no_grad():
-                front.weight.mul_(5).round_()
-            self.parts[name] = nn.Sequential(front, pool, nn.Flatten(), back)
-
-    def forward(self, x):
-        y = None
-        for part in self.parts.values():
-            y = part(x) if y is None else y + part(x)
-        return y
+    for name, pool in cases(d, sizes):
+        n = pool(torch.zeros(1, c, *sizes)).numel()
+        front, back = nn.Linear(sizes[-1], sizes[-1], bias=False), nn.Linear(n, CLASSES)
+        with torch.no_grad():
+            front.weight.mul_(5).round_()
+        yield name, nn.Sequential(front, pool, nn.Flatten(), back)
 
 
 def forward(directory, d, c, sizes, able):
-    net, base = All(d, sizes).eval(), os.path.join(directory, "all_%d_%d_%d" % (d, c, sizes[-1]))
+    net, base = Each(cases(d, sizes)).eval(), os.path.join(directory, "all_%d_%d_%d" % (d, c, sizes[-1]))
     x = torch.randint(-3, 3, (3, c, *sizes)).float()
     export_torch.export(net, x, base)
     with torch.no_grad():
@@ -85,7 +66,7 @@ def forward(directory, d, c, sizes, able):
 
 
 def backward(directory, d, c, sizes, cpu):
-    net, x = Between(d, c, sizes).train(), torch.randint(-3, 3, (3, c, *sizes)).float()
+    net, x = Sum(between(d, c, sizes)).train(), torch.randint(-3, 3, (3, c, *sizes)).float()
     recipe = {"loss": {"type": "MSELoss"}, "batch_size": 3}
     model = training(directory, "grad_%d_%d_%d" % (d, c, sizes[-1]), net, x[:1], recipe, cpu)
     for n in (3, 1):

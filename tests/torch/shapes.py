@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import norms
-from common import check, compiled, cpus, export_torch, workplace
+from common import Each, check, compiled, cpus, export_torch, workplace
 
 MIXES = ((3, 5), (8, 16), (17, 1), (16, 16), (4, 4), (1, 2, 3, 1), (8, 8, 8, 8), (9, 23), (32, 7, 16), (15, 1, 1, 15))
 
@@ -196,7 +196,7 @@ GROUPS = {"slices": slices, "joins": joins, "views": views, "lines": lines, "con
 
 
 def infer_bits(directory, shape, label, layers):
-    net, base = norms.randomise(norms.Outputs(layers), 5), os.path.join(directory, "infer_" + label)
+    net, base = norms.randomise(Each(layers), 5), os.path.join(directory, "infer_" + label)
     x = torch.randn(3, *shape)
     export_torch.export(net, x[:1], base)
     model = compiled(directory, "bits_" + label, [base + ".json", "--batch", "3"])

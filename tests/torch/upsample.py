@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import as_bytes, check, compiled, cpus, export_torch, native, set_state, training, workplace
+from common import Each, Sum, as_bytes, check, compiled, cpus, export_torch, native, set_state, training, workplace
 from gradients import CLASSES, compare as compare_gradients
 from layers import compare as compare_layers
 
@@ -79,34 +79,17 @@ def cases(d, c, sizes):
             yield "conv_" + name, nn.Sequential(nn.Conv2d(c, 9, 1), layer, nn.ReLU())
 
 
-class All(nn.Module):
-    def __init__(self, d, c, sizes):
-        super().__init__()
-        self.parts = nn.ModuleDict(dict(cases(d, c, sizes)))
-
-    def forward(self, x):
-        return {k: part(x) for k, part in self.parts.items()}
-
-
-class Between(nn.Module):
+def between(d, c, sizes):
     """Each layer between two others."""
-
-    def __init__(self, d, c, sizes):
-        super().__init__()
-        self.parts = nn.ModuleDict()
-        for name, layer in cases(d, c, sizes):
-            # PyTorch 1.13 has no gradient of ChannelShuffle, and in f64 the factor 41 copies other elements.
-            if name in ("channels", "one_each", "nearest_far"):
-                continue
-            n = layer(torch.zeros(1, c, *sizes)).numel()
-            front = nn.Conv2d(c, c, 1, bias=False) if d == 2 and len(self.parts) % 2 else nn.Linear(sizes[-1], sizes[-1], bias=False)
-            self.parts[name] = nn.Sequential(front, layer, nn.Flatten(), nn.Linear(n, CLASSES))
-
-    def forward(self, x):
-        y = None
-        for part in self.parts.values():
-            y = part(x) if y is None else y + part(x)
-        return y
+    picture = False
+    for name, layer in cases(d, c, sizes):
+        # PyTorch 1.13 has no gradient of ChannelShuffle, and in f64 the factor 41 copies other elements.
+        if name in ("channels", "one_each", "nearest_far"):
+            continue
+        n = layer(torch.zeros(1, c, *sizes)).numel()
+        front = nn.Conv2d(c, c, 1, bias=False) if picture else nn.Linear(sizes[-1], sizes[-1], bias=False)
+        yield name, nn.Sequential(front, layer, nn.Flatten(), nn.Linear(n, CLASSES))
+        picture = d == 2 and not picture
 
 
 def same_bits(directory, base, x, label):
@@ -128,7 +111,7 @@ def same_gradient_bits(net, model, x, label):
 
 
 def forward(directory, d, c, sizes, able):
-    net, base = All(d, c, sizes).eval(), os.path.join(directory, "all_%d_%d_%d" % (d, c, sizes[-1]))
+    net, base = Each(cases(d, c, sizes)).eval(), os.path.join(directory, "all_%d_%d_%d" % (d, c, sizes[-1]))
     x = torch.randn(3, c, *sizes)
     export_torch.export(net, x, base)
     with torch.no_grad():
@@ -141,7 +124,7 @@ def forward(directory, d, c, sizes, able):
 
 
 def backward(directory, d, c, sizes, cpu):
-    net, x = Between(d, c, sizes).train(), torch.randn(3, c, *sizes)
+    net, x = Sum(between(d, c, sizes)).train(), torch.randn(3, c, *sizes)
     recipe = {"loss": {"type": "MSELoss"}, "batch_size": 3}
     model = training(directory, "grad_%d_%d_%d" % (d, c, sizes[-1]), net, x[:1], recipe, cpu)
     for n in (3, 1):
