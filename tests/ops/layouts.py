@@ -12,6 +12,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+
+from native import cpus  # noqa: E402
+
 
 def layout(r, rank):
     """The batch is outermost; a block comes after the outermost part of its dimension."""
@@ -148,12 +152,6 @@ def shapes(r):
         i = len(g.shapes) - 1 if r.random() < 0.6 else r.randrange(len(g.shapes))
         r.choice(OPS)(g, i, g.shapes[i])
     return g.done()
-
-
-def cpus():
-    with open("/proc/cpuinfo") as f:
-        flags = f.read()
-    return ["x86-64"] + [cpu for cpu, flag in (("x86-64-v3", "avx2"), ("x86-64-v4", "avx512f")) if flag in flags]
 
 
 def main():

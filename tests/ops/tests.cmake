@@ -7,6 +7,6 @@ endif()
 # Chains of layouts, with blocks and borders, and graphs of what moves and joins elements.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 if(CNNC_COMPILER)
-  add_test(NAME ops_layouts COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/layouts.py $<TARGET_FILE:cnnc> 1 120)
+  add_test(NAME ops_layouts COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/layouts.py $<TARGET_FILE:cnnc> 1 120)
   set_tests_properties(ops_layouts PROPERTIES TIMEOUT 400)
 endif()
